@@ -1,0 +1,101 @@
+"""Networks that users bring: built by them, loaded and joined to the preprocessing here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skinensemble.backbones._weights import check_weights, load_weights_file
+from skinensemble.exceptions import InputError, WeightsError, message
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class ModelBuilder:
+    """Turn ``build(input_shape) -> keras.Model`` into the builder of a backbone."""
+
+    name: str
+    build: Callable[[tuple[int, int, int]], keras.Model]
+    imagenet: str | PathLike[str] | None = None
+
+    def __call__(self, images: Any, weights: str | Path | None) -> Any:
+        """Return the feature maps of the network on `images`, a Keras tensor."""
+        if weights == "imagenet":
+            weights = self._imagenet()
+        network: Any = self.build(tuple(images.shape[1:]))
+        if not isinstance(network, _model_class()):
+            raise self._unusable(type(network).__name__)
+        if not network.built:
+            network.build((None, *images.shape[1:]))
+        if isinstance(weights, Path):
+            load_weights_file(network, weights, self.name)
+        maps = graft(network, images)
+        shape = getattr(maps, "shape", ())
+        if len(shape) != 4:
+            raise self._unusable(f"a model with output shape {tuple(shape) or 'unknown'}")
+        return maps
+
+    def _imagenet(self) -> str | Path | None:
+        if self.imagenet is None:
+            why = "it was registered without a file of ImageNet weights"
+            remedy = (
+                "pass weights=None or a path, or register it with weights='path/to/file.weights.h5'"
+            )
+            raise WeightsError(message("weights", self.name, why, remedy))
+        return check_weights(self.imagenet)
+
+    def _unusable(self, returned: str) -> InputError:
+        why = f"its builder returned {returned}"
+        remedy = "return a keras.Model from images to feature maps (b, h, w, d), without its top"
+        return InputError(message("backbone", self.name, why, remedy))
+
+
+def _model_class() -> type:
+    import keras
+
+    return keras.Model
+
+
+def graft(network: keras.Model, images: Any) -> Any:
+    """Apply a network to a Keras tensor, with its layers in the open where that can be done.
+
+    A cut needs to name a layer inside the network, and in a nested model it could not.
+    """
+    try:
+        return _flat(network, images)
+    except (NotImplementedError, TypeError, ValueError):
+        return network(images)
+
+
+def _flat(network: keras.Model, images: Any) -> Any:
+    import keras
+
+    if isinstance(network, keras.Sequential):
+        network = keras.Model(network.inputs[0], network.outputs[0])
+    (source,) = keras.utils.get_source_inputs(images)
+    pairs = []
+
+    def clone(layer: Any) -> Any:
+        copy = layer.__class__.from_config(layer.get_config())
+        pairs.append((layer, copy))
+        return copy
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = keras.tree.map_structure(
+            lambda value: images if value is source else value, (args, kwargs)
+        )
+        return operation(*args, **kwargs)
+
+    inputs = keras.tree.map_structure(lambda _: source, network.input)
+    copy = keras.models.clone_model(
+        network, input_tensors=inputs, clone_function=clone, call_function=call
+    )
+    for old, new in pairs:
+        if getattr(old, "weights", None):  # an operation such as `x * 2` has none
+            new.set_weights(old.get_weights())
+    return copy.output

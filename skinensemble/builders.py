@@ -1,0 +1,52 @@
+"""Stages built from the names of their backbones."""
+
+from __future__ import annotations
+
+from skinensemble.exceptions import InputError, first_few, message
+from skinensemble.members import TransferClassifier
+from skinensemble.stage import Stage
+
+__all__ = ["DEFAULT_BACKBONES", "make_stage"]
+
+DEFAULT_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+"""Backbones whose ImageNet weights need no weights host (extra ``offline``)."""
+
+
+def make_stage(*backbones, weights="imagenet", voting="soft", cv=None, **options) -> Stage:
+    """Build a stage of transfer-learned members.
+
+    Parameters
+    ----------
+    *backbones : str or (str, classifier)
+        Names of backbones, each a member of that name; or named members of your own.
+    weights : {"imagenet", None}, path, or dict of backbone name to one of these
+        A dict leaves the others at ``"imagenet"``.
+    voting : str or VotingRule, default="soft"
+    cv : int, default=None
+        Folds; None is 5.
+    **options
+        Parameters of every :class:`TransferClassifier`.
+
+    Returns
+    -------
+    Stage
+    """
+    given = weights if isinstance(weights, dict) else dict.fromkeys(_names(backbones), weights)
+    unknown = sorted(set(given) - set(_names(backbones)))
+    if unknown:
+        why = f"not among the backbones {first_few(_names(backbones))}"
+        raise InputError(message("weights", first_few(unknown), why, "correct the names"))
+    members = [
+        backbone
+        if isinstance(backbone, tuple)
+        else (
+            backbone,
+            TransferClassifier(backbone, weights=given.get(backbone, "imagenet"), **options),
+        )
+        for backbone in backbones
+    ]
+    return Stage(members, voting=voting, cv=cv)
+
+
+def _names(backbones) -> list[str]:
+    return [name if isinstance(name, str) else name[0] for name in backbones]

@@ -1,0 +1,100 @@
+"""The errors and warnings of the library, one small tree with one root.
+
+SkinEnsembleError
+├── InputError (ValueError)            images, labels, groups or parameters that cannot be used
+│   ├── ImageReadError                 image files that cannot be read
+│   ├── DatasetError                   tables and image folders that do not agree
+│   └── CertificateError               too few lesions to prove what was asked for
+├── WeightsError (OSError)             a backbone's weights that cannot be had, or do not fit
+├── MemberError (ValueError)           a member that failed, and what it raised
+├── ModelFileError (ValueError)        a saved file that is damaged, foreign or of another version
+└── MissingDependencyError (ImportError)   an optional package that is not installed
+
+Every message reads ``<what>: <thing> – <why> – <what to do>``; :func:`message` writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "CertificateError",
+    "DatasetError",
+    "ImageReadError",
+    "InputError",
+    "MemberError",
+    "MissingDependencyError",
+    "ModelFileError",
+    "SkinEnsembleError",
+    "UngroupedWarning",
+    "WeightsError",
+]
+
+
+class SkinEnsembleError(Exception):
+    """Root of every error that the library raises on purpose."""
+
+
+class InputError(SkinEnsembleError, ValueError):
+    """Images, labels, groups or parameters that cannot be used."""
+
+
+class ImageReadError(InputError):
+    """Image files that cannot be read.
+
+    Attributes
+    ----------
+    problems : tuple
+        One :class:`~skinensemble.images.ImageProblem` for each, where they are known.
+    """
+
+    problems: tuple = ()
+
+
+class DatasetError(InputError):
+    """Tables and image folders that do not agree with each other."""
+
+
+class CertificateError(InputError):
+    """Too few lesions to prove the sensitivity that was asked for."""
+
+
+class WeightsError(SkinEnsembleError, OSError):
+    """Weights of a backbone that cannot be had, or do not fit it."""
+
+
+class MemberError(SkinEnsembleError, ValueError):
+    """A member of a stage failed; the message names it and what it raised.
+
+    A ValueError, so that scikit-learn's searches treat it as they treat any estimator that fails.
+    """
+
+
+class ModelFileError(SkinEnsembleError, ValueError):
+    """A saved file that is damaged, of another format or of a newer version."""
+
+
+class MissingDependencyError(SkinEnsembleError, ImportError):
+    """An optional package that is not installed."""
+
+
+class UngroupedWarning(UserWarning):
+    """Folds were made without knowing which images show the same lesion."""
+
+
+def message(what: str, thing: object, why: str, remedy: str) -> str:
+    """Return ``<what>: <thing> – <why> – <remedy>``, the one form of every error text."""
+    return f"{what}: {thing} – {why} – {remedy}"
+
+
+def first_few(items: Iterable[object], limit: int = 10) -> str:
+    """Return the first `limit` items, separated by commas, and how many more there are.
+
+    Examples
+    --------
+    >>> first_few(["a", "b", "c"], limit=2)
+    'a, b … and 1 more'
+    """
+    shown = [str(item) for item in items]
+    rest = len(shown) - limit
+    return ", ".join(shown[:limit]) + (f" … and {rest} more" if rest > 0 else "")

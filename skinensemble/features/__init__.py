@@ -1,0 +1,22 @@
+"""Features: each image passes each frozen network once, whatever is done with them afterwards.
+
+:func:`load_extractor` makes an :class:`Extractor` of a backbone, a :class:`FeatureStore` keeps what
+it computed, and :class:`BackboneFeatures` is both as a transformer of scikit-learn.
+"""
+
+from __future__ import annotations
+
+from skinensemble.features._extractor import Extractor, load_extractor
+from skinensemble.features._shards import StoreWarning
+from skinensemble.features._store import FeatureStore, default_store, resolve_store
+from skinensemble.features._transformer import BackboneFeatures
+
+__all__ = [
+    "BackboneFeatures",
+    "Extractor",
+    "FeatureStore",
+    "StoreWarning",
+    "default_store",
+    "load_extractor",
+    "resolve_store",
+]

@@ -1,0 +1,295 @@
+"""A frozen network that turns images into features, each image once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skinensemble.backbones import Backbone, get_backbone
+from skinensemble.exceptions import InputError, message
+from skinensemble.features._fingerprint import fingerprint
+from skinensemble.features._progress import Progress
+from skinensemble.features._store import FeatureStore, default_store
+from skinensemble.images import ImageSource
+from skinensemble.images._fit import check_fit
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["Extractor", "load_extractor"]
+
+# Rows that a killed process loses at most.
+_CHUNK = 1024
+_CACHED = 8
+
+
+class Extractor:
+    """A frozen network with its identity; made by :func:`load_extractor`.
+
+    Call it on an :class:`~skinensemble.images.ImageSource` for the features of each image, as
+    float32 of shape (n, d). Only images that the store does not know pass through the network, and
+    each distinct image once. Batches always have the same shape, and use only those places in it
+    at which the network computes exactly the same (sums are split between threads and vector
+    registers differently at the end of a batch): so a row depends neither on the images
+    beside it nor on how many there are.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From images (b, height, width, 3) of 0–255 to features; it is frozen.
+    name : str
+        What to call it while it runs.
+    fit : {"crop", "pad", "squash"}, default="crop"
+        How images are brought to size.
+    batch_size : int, default=32
+        Images in a batch.
+
+    Attributes
+    ----------
+    model : keras.Model
+    name, fit : str
+    fingerprint : str
+        SHA-256 of weights, structure, preprocessing, size and fit, in hexadecimal: the key of its
+        rows in a store.
+    size : tuple of int
+        Height and width of the images it takes, in pixels.
+    n_features : int
+        Length of a row; of pooled features, d.
+    batch_size : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skinensemble.images import as_images
+    >>> extractor = load_extractor("mobilenet_v2_035", None, image_size=32)
+    >>> images = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
+    >>> extractor(as_images(images)).shape
+    (3, 1280)
+    """
+
+    def __init__(
+        self, model: keras.Model, name: str, fit: str = "crop", *, batch_size: int = 32
+    ) -> None:
+        check_fit(fit)
+        # Part of the structure, so set before the fingerprint is taken.
+        model.trainable = False
+        self.model = model
+        self.name = name
+        self.fit = fit
+        self.batch_size = batch_size
+        self.size: tuple[int, int] = tuple(model.input_shape[1:3])
+        self.n_features: int = model.output_shape[-1]
+        self.fingerprint = fingerprint(model, name, self.size, fit)
+        self._places: dict[int, np.ndarray] = {}
+        self._lock = threading.Lock()
+
+    def __call__(
+        self,
+        source: ImageSource,
+        store: FeatureStore | None = None,
+        *,
+        batch_size: int | None = None,
+        verbose: int = 0,
+    ) -> np.ndarray:
+        """Return the features of each image.
+
+        Parameters
+        ----------
+        source : ImageSource
+        store : FeatureStore, optional
+            Where rows are looked up and kept; the one that the process shares by default.
+        batch_size : int, optional
+            Images in a batch; `self.batch_size` by default.
+        verbose : {0, 1, 2}, default=0
+            As in Keras: silent, a progress bar, one line.
+
+        Returns
+        -------
+        float32 ndarray of shape (n_images, d)
+
+        Raises
+        ------
+        ImageReadError
+            When images cannot be read, after the others were computed and kept; all are listed.
+        SaveError
+            When a store on disk cannot be written; known before the network runs, except that the
+            disk is full.
+        """
+        store = default_store() if store is None else store
+        digests = source.digests
+        # Another thread may be computing just what is asked for here.
+        with self._lock:
+            rows, missing = store.get(self.fingerprint, digests)
+            result = np.empty((len(digests), *self.model.output_shape[1:]), np.float32)
+            result[~missing] = rows if len(rows) else 0
+            if missing.any():
+                absent = np.flatnonzero(missing)
+                first = _first_of_each(digests, absent)
+                distinct = np.fromiter(first.values(), np.intp)
+                size = _check_batch_size(self.batch_size if batch_size is None else batch_size)
+                computed = self._compute(source[distinct], store, size, verbose)
+                place = {digest: at for at, digest in enumerate(first)}
+                result[absent] = computed[[place[digests[at]] for at in absent]]
+        return result
+
+    def _compute(
+        self, source: ImageSource, store: FeatureStore, batch_size: int, verbose: int
+    ) -> np.ndarray:
+        store.check_writable(self.fingerprint)
+        rows = np.empty((len(source), *self.model.output_shape[1:]), np.float32)
+        keeper = _Keeper(store, self.fingerprint, source.digests, rows)
+        progress = Progress(self.name, len(source), verbose)
+        places = self._equal_places(batch_size) if len(source) > 1 else np.zeros(1, np.intp)
+        try:
+            for batch in source.batches(self.size, self.fit, len(places)):
+                padded = np.zeros((batch_size, *batch.shape[1:]), np.uint8)
+                padded[places[: len(batch)]] = batch
+                keeper.add(batch, self._predict(padded)[places[: len(batch)]])
+                progress.advance(len(batch))
+            keeper.release()
+        finally:
+            keeper.flush()
+        return rows
+
+    def _predict(self, batch: np.ndarray) -> np.ndarray:
+        return np.asarray(self.model.predict_on_batch(batch), np.float32)
+
+    def _equal_places(self, batch_size: int) -> np.ndarray:
+        """Find the places in a batch at which an image gives the same row as at the first."""
+        if batch_size not in self._places:
+            image = np.random.default_rng(0).integers(0, 256, (*self.size, 3), np.uint8)
+            rows = self._predict(np.repeat(image[None], batch_size, axis=0))
+            equal = (rows == rows[0]).reshape(batch_size, -1).all(axis=1)
+            # Few equal places would cost more than the last bits of a row are worth.
+            enough = equal.sum() * 2 >= batch_size
+            self._places[batch_size] = np.flatnonzero(equal) if enough else np.arange(batch_size)
+        return self._places[batch_size]
+
+    def __repr__(self) -> str:
+        return f"Extractor({self.name}, {self.size[0]}×{self.size[1]}, {self.fingerprint[:12]})"
+
+
+class _Keeper:
+    """Rows on their way to the store, in chunks."""
+
+    def __init__(
+        self, store: FeatureStore, fingerprint: str, digests: list[bytes], rows: np.ndarray
+    ) -> None:
+        self._store, self._fingerprint = store, fingerprint
+        self._digests, self._rows = digests, rows
+        self._done = 0
+        self._ready: list[int] = []
+        self._doubtful: list[int] = []
+
+    def add(self, images: np.ndarray, rows: np.ndarray) -> None:
+        """Take the rows of the next images."""
+        self._rows[self._done : self._done + len(rows)] = rows
+        # All zeros stands for an image that could not be read, until it is known to be black.
+        for at, image in enumerate(images, start=self._done):
+            (self._ready if image.any() else self._doubtful).append(at)
+        self._done += len(rows)
+        if len(self._ready) >= _CHUNK:
+            self.flush()
+
+    def release(self) -> None:
+        """Say that every image could be read."""
+        self._ready += self._doubtful
+        self._doubtful = []
+
+    def flush(self) -> None:
+        """Put what is ready into the store."""
+        ready, self._ready = self._ready, []
+        if ready:
+            digests = [self._digests[at] for at in ready]
+            self._store.put(self._fingerprint, digests, self._rows[ready])
+
+
+def _first_of_each(digests: Sequence[bytes], positions: np.ndarray) -> dict[bytes, int]:
+    first: dict[bytes, int] = {}
+    for position in positions.tolist():
+        first.setdefault(digests[position], position)
+    return first
+
+
+def _check_batch_size(batch_size: int) -> int:
+    if not hasattr(batch_size, "__index__") or isinstance(batch_size, bool) or batch_size < 1:
+        raise InputError(message("batch_size", repr(batch_size), "not a positive int", "pass 32"))
+    return int(batch_size)
+
+
+_cache: OrderedDict[tuple[Any, ...], tuple[Backbone, Extractor]] = OrderedDict()
+_cache_lock = threading.Lock()
+
+
+def load_extractor(
+    backbone: str | Backbone,
+    weights: str | os.PathLike[str] | None = "imagenet",
+    image_size: int | tuple[int, int] | None = None,
+    pooling: str | None = "avg",
+    fit: str = "crop",
+) -> Extractor:
+    """Build a backbone and its identity, or return the one that was built for the same before.
+
+    Parameters
+    ----------
+    backbone : str or Backbone
+        A name in the registry, or a backbone.
+    weights : "imagenet", path or None, default="imagenet"
+        As in :meth:`Backbone.build`. A file that changed is loaded again.
+    image_size : int or (int, int), optional
+        Height and width in pixels; the backbone's own by default.
+    pooling : {"avg", "max"} or None, default="avg"
+        How each feature map becomes one number; None keeps the maps.
+    fit : {"crop", "pad", "squash"}, default="crop"
+        How images are brought to size.
+
+    Returns
+    -------
+    Extractor
+        The last eight are kept in memory.
+
+    Raises
+    ------
+    InputError
+        When there is no such backbone, or another parameter cannot be used.
+    WeightsError
+        When the weights cannot be had or do not fit.
+
+    Examples
+    --------
+    >>> extractor = load_extractor("mobilenet_v2_035", None, image_size=32)
+    >>> extractor is load_extractor("mobilenet_v2_035", None, image_size=(32, 32))
+    True
+    """
+    check_fit(fit)
+    found = backbone if isinstance(backbone, Backbone) else get_backbone(backbone)
+    size = found.input_size if image_size is None else image_size
+    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    # By identity: a name that was registered anew is another backbone.
+    key = (id(found), _identity(weights), pair, pooling, fit)
+    with _cache_lock:
+        if key not in _cache:
+            model = found.build(weights, image_size, pooling)
+            _cache[key] = found, Extractor(model, found.name, fit)
+        _cache.move_to_end(key)
+        while len(_cache) > _CACHED:
+            _cache.popitem(last=False)
+        return _cache[key][1]
+
+
+def _identity(weights: str | os.PathLike[str] | None) -> object:
+    """Return what tells one source of weights from another; of a file, also its age and length."""
+    if weights is None or weights == "imagenet":
+        return weights
+    try:
+        path = Path(weights)
+        status = path.stat()
+    except (OSError, TypeError, ValueError):
+        return repr(weights)  # the backbone will say what is wrong with it
+    return str(path.absolute()), status.st_mtime_ns, status.st_size

@@ -1,0 +1,60 @@
+"""The identity of a network: two networks share rows only if they compute the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skinensemble.features._sidecar import STORE_VERSION
+
+if TYPE_CHECKING:
+    import keras
+
+
+def fingerprint(model: keras.Model, *parts: object) -> str:
+    """Return the SHA-256 of a model's weights and structure, and of `parts`, in hexadecimal.
+
+    The structure holds the preprocessing, the input size and the pooling, which are layers of
+    the model. Names of layers do not count: Keras numbers them as they are made.
+    """
+    digest = hashlib.sha256(f"{STORE_VERSION} {parts!r} {_structure(model)}".encode())
+    for weight in model.get_weights():
+        array = np.ascontiguousarray(weight)
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _structure(model: keras.Model) -> str:
+    config = model.get_config()
+    names: dict[str, str] = {}
+    _collect_names(config, names)
+    return json.dumps(_rename(config, names), sort_keys=True)
+
+
+def _collect_names(config: Any, names: dict[str, str]) -> None:
+    if isinstance(config, dict):
+        name = config.get("name")
+        if isinstance(name, str):
+            names.setdefault(name, f"#{len(names)}")
+        for value in config.values():
+            _collect_names(value, names)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            _collect_names(value, names)
+
+
+def _rename(config: Any, names: dict[str, str]) -> Any:
+    if isinstance(config, dict):
+        return {str(key): _rename(value, names) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [_rename(value, names) for value in config]
+    if isinstance(config, str):
+        return names.get(config, config)
+    if config is None or isinstance(config, bool | int | float):
+        return config
+    # What Keras cannot put in words: its type, never its address.
+    return f"{type(config).__module__}.{type(config).__qualname__}"

@@ -1,0 +1,277 @@
+"""Rows on disk: memory-mapped shards with checksums, written by any number of processes at once.
+
+A shard is two files, ``<name>.npy`` and ``<name>.json``. The second is written last and names the
+SHA-256 of the first, so a shard is there whole or not at all, and damage is found before a row is
+used. Names are random: two processes never write to one file, and rows stored twice do no harm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import tempfile
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from skinensemble.exceptions import InputError, first_few, message
+from skinensemble.features._sidecar import Sidecar, UnusableShard, encode_rows, read_sidecar
+from skinensemble.persistence._atomic import SaveError, replace_file, write_all
+
+__all__ = ["ShardRows", "StoreWarning"]
+
+_SIDECAR = re.compile(r"[0-9a-f]{16}\.json")
+_OURS = re.compile(r"[0-9a-f]{16}\.(npy|json)(\.damaged)?")
+_FOLDER = re.compile(r"[0-9a-f]{16,128}")
+# Each open map holds a file descriptor, of which a process often has only 1,024.
+_OPEN_MAPS = 64
+_STALE_SECONDS = 86_400
+
+
+class StoreWarning(UserWarning):
+    """Stored features that are damaged or foreign, and are computed again."""
+
+
+class ShardRows:
+    """The rows below one folder: a folder for each fingerprint."""
+
+    def __init__(self, path: Path) -> None:
+        if path.exists() and not path.is_dir():
+            raise InputError(message("feature store", path, "it is no folder", "pass a folder"))
+        self._path = path
+        self._folders: dict[str, _Folder] = {}
+
+    def find(self, fingerprint: str, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that are there, in the order of `keys`, and the mask of the others."""
+        return self._folder(fingerprint).find(keys)
+
+    def like(self, fingerprint: str) -> tuple[tuple[int, ...], np.dtype] | None:
+        """Return shape and dtype of the rows of a fingerprint, or None without any."""
+        return self._folder(fingerprint).like()
+
+    def add(self, fingerprint: str, keys: Sequence[bytes], rows: np.ndarray) -> None:
+        """Write the rows as one new shard."""
+        self._folder(fingerprint).add(keys, rows)
+
+    def check_writable(self, fingerprint: str) -> None:
+        """Raise a SaveError where the folder cannot be made or written."""
+        self._folder(fingerprint).check_writable()
+
+    def clear(self) -> None:
+        """Remove the files of the store, and folders that are empty then."""
+        for fingerprint in self._fingerprints():
+            self._folder(fingerprint).clear()
+        self._folders.clear()
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Return fingerprint → (rows, bytes)."""
+        sizes = {name: self._folder(name).size() for name in self._fingerprints()}
+        return {name: size for name, size in sizes.items() if size[0]}
+
+    def _folder(self, fingerprint: str) -> _Folder:
+        if fingerprint not in self._folders:
+            self._folders[fingerprint] = _Folder(self._path / fingerprint)
+        return self._folders[fingerprint]
+
+    def _fingerprints(self) -> list[str]:
+        return [name for name in _names_in(self._path) if _FOLDER.fullmatch(name)]
+
+
+class _Folder:
+    """The shards of one fingerprint."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._shards: dict[str, Sidecar] = {}
+        self._index: dict[bytes, tuple[str, int]] = {}
+        self._seen: set[str] = set()
+        self._verified: set[str] = set()
+        self._maps: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._swept = False
+
+    def find(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        problems: list[str] = []
+        if any(key not in self._index for key in keys):
+            self._scan(problems)
+        while (found := self._gather(keys, problems)) is None:
+            continue
+        if problems:
+            remedy = "the rows in them are computed again"
+            text = message("feature store", self._path, first_few(problems), remedy)
+            warnings.warn(text, StoreWarning, stacklevel=5)
+        return found
+
+    def like(self) -> tuple[tuple[int, ...], np.dtype] | None:
+        return next(((one.shape[1:], one.dtype) for one in self._shards.values()), None)
+
+    def add(self, keys: Sequence[bytes], rows: np.ndarray) -> None:
+        name = secrets.token_hex(8)
+        data, sidecar = encode_rows(keys, rows)
+        self._make()
+        array = self._path / f"{name}.npy"
+        try:
+            _write(array, data)
+            _write(array.with_suffix(".json"), sidecar.encode(self._path.name))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                array.unlink()
+            raise
+        self._seen.add(f"{name}.json")
+        self._take(name, sidecar)
+
+    def check_writable(self) -> None:
+        self._make()
+        try:
+            with tempfile.TemporaryFile(dir=self._path):
+                pass
+        except OSError as error:
+            raise _failure(self._path, error) from error
+
+    def clear(self) -> None:
+        names = [name for name in _names_in(self._path) if _OURS.fullmatch(name)]
+        self._shards.clear()
+        self._index.clear()
+        self._seen.clear()
+        self._verified.clear()
+        self._maps.clear()
+        # Sidecars first: a shard without one is not there for anybody.
+        try:
+            for name in sorted(names, key=lambda name: ".json" not in name):
+                (self._path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise _failure(self._path, error) from error
+        with contextlib.suppress(OSError):
+            self._path.rmdir()
+
+    def size(self) -> tuple[int, int]:
+        self._scan([])
+        nbytes = sum(self._shards[name].row_bytes for name, _ in self._index.values())
+        return len(self._index), nbytes
+
+    def _scan(self, problems: list[str]) -> None:
+        """Take notice of shards that are new, by this or another process."""
+        names = _names_in(self._path)
+        for name in sorted(set(names) - self._seen):
+            if not _SIDECAR.fullmatch(name):
+                continue
+            self._seen.add(name)
+            try:
+                sidecar = read_sidecar(self._path / name, self._path.name)
+                self._check_alike(sidecar)
+            except FileNotFoundError:
+                continue
+            except UnusableShard as error:
+                self._set_aside(name, error, problems)
+            else:
+                self._take(name.removesuffix(".json"), sidecar)
+
+    def _check_alike(self, sidecar: Sidecar) -> None:
+        known = self.like()
+        if known not in (None, (sidecar.shape[1:], sidecar.dtype)):
+            raise UnusableShard(f"rows of another shape or dtype than {known}", damaged=False)
+
+    def _take(self, name: str, sidecar: Sidecar) -> None:
+        self._shards[name] = sidecar
+        for row, key in enumerate(sidecar.keys):
+            self._index[key] = (name, row)
+
+    def _gather(
+        self, keys: Sequence[bytes], problems: list[str]
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return rows and mask, or None when a shard proved unusable and the index has changed."""
+        places = [self._index.get(key) for key in keys]
+        missing = np.fromiter((place is None for place in places), bool, len(places))
+        wanted: dict[str, list[tuple[int, int]]] = {}
+        for position, place in enumerate(place for place in places if place is not None):
+            wanted.setdefault(place[0], []).append((position, place[1]))
+        arrays = {}
+        for name in wanted:
+            array = self._open(name, problems)
+            if array is None:
+                return None
+            arrays[name] = array
+        shape, dtype = self.like() or ((), np.dtype(np.float32))
+        found = len(places) - int(missing.sum())
+        rows = np.empty((found, *shape) if found else (0,), dtype)
+        for name, pairs in wanted.items():
+            positions, sources = zip(*pairs, strict=True)
+            rows[list(positions)] = arrays[name][list(sources)]
+        return rows, missing
+
+    def _open(self, name: str, problems: list[str]) -> np.ndarray | None:
+        if name in self._maps:
+            self._maps.move_to_end(name)
+            return self._maps[name]
+        path, sidecar = self._path / f"{name}.npy", self._shards[name]
+        try:
+            array = sidecar.open(path, verify=name not in self._verified)
+        except UnusableShard as error:
+            self._drop(name)
+            # Without its sidecar it was cleared by another process, which is no damage.
+            if path.with_suffix(".json").exists():
+                self._set_aside(f"{name}.json", error, problems)
+            return None
+        self._verified.add(name)
+        self._maps[name] = array
+        if len(self._maps) > _OPEN_MAPS:
+            self._maps.popitem(last=False)
+        return array
+
+    def _drop(self, name: str) -> None:
+        del self._shards[name]
+        self._index.clear()
+        for other, sidecar in self._shards.items():
+            self._take(other, sidecar)
+
+    def _set_aside(self, name: str, error: UnusableShard, problems: list[str]) -> None:
+        problems.append(f"{name.removesuffix('.json')} ({error})")
+        if error.damaged:
+            with contextlib.suppress(OSError):
+                (self._path / name).replace(self._path / f"{name}.damaged")
+
+    def _make(self) -> None:
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _failure(self._path, error) from error
+        if not self._swept:
+            self._swept = True
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what processes left behind that were killed while they wrote."""
+        names = set(_names_in(self._path))
+        for name in names:
+            orphan = name.endswith(".npy") and f"{name[:-4]}.json" not in names
+            if not orphan or not _OURS.fullmatch(name):
+                continue
+            with contextlib.suppress(OSError):
+                path = self._path / name
+                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                    path.unlink()
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 – names are enough, and faster
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        why = f"it cannot be read ({error.strerror or error})"
+        text = message("feature store", folder, why, "pass a folder that can be read")
+        raise InputError(text) from error
+
+
+def _write(path: Path, data: bytes | memoryview) -> None:
+    replace_file(path, len(data), lambda file: write_all(file, data))
+
+
+def _failure(folder: Path, error: OSError) -> SaveError:
+    why = f"it cannot be written ({error.strerror or error})"
+    return SaveError(message("feature store", folder, why, "pass another folder, or none"))

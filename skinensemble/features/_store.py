@@ -1,0 +1,269 @@
+"""What networks computed, kept by the content of the image and the identity of the network."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skinensemble.exceptions import InputError, message
+from skinensemble.features._memory import MemoryRows
+from skinensemble.features._shards import ShardRows
+
+__all__ = ["FeatureStore", "default_store", "resolve_store"]
+
+_FINGERPRINT = re.compile(r"[0-9a-f]{16,128}")
+
+
+class FeatureStore:
+    """Rows of features, found again by image content and network fingerprint.
+
+    A row is whatever a network made of one image: a feature vector, or the activations at a cut.
+    Images are known by their content, so a file that was renamed or copied is found, and one that
+    changed is not. Copies, :func:`sklearn.base.clone` included, are the same store. A pickled store
+    on disk opens the same folder again; a pickled store in memory comes back empty.
+
+    Parameters
+    ----------
+    path : path-like, optional
+        Folder of the store, made when the first rows are put; in memory by default. Several
+        processes may use one folder at once.
+    max_bytes : int, default=2**30
+        Bytes of rows kept in memory; the least recently used rows leave first. A store on disk is
+        bounded by its disk alone.
+
+    Raises
+    ------
+    InputError
+        When `path` is no folder, or `max_bytes` no positive number.
+
+    Notes
+    -----
+    On disk, ``<path>/<fingerprint>/`` holds pairs of files: the rows as ``.npy``, read by memory
+    map, and a ``.json`` with the keys and the SHA-256 of the former. A damaged pair is set aside
+    with a :class:`StoreWarning`, and its rows count as missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> store = FeatureStore()
+    >>> store.put("0123456789abcdef", [b"a", b"b"], np.eye(2, dtype="float32"))
+    >>> rows, missing = store.get("0123456789abcdef", [b"b", b"c"])
+    >>> rows, missing
+    (array([[0., 1.]], dtype=float32), array([False,  True]))
+    >>> store
+    FeatureStore(2 rows of 1 network, 16 B of 1.1 GB)
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, *, max_bytes: int = 2**30
+    ) -> None:
+        if not hasattr(max_bytes, "__index__") or isinstance(max_bytes, bool) or max_bytes <= 0:
+            why = "it is no positive number of bytes"
+            raise InputError(message("max_bytes", repr(max_bytes), why, "pass 2**30 for 1 GiB"))
+        self._path = None if path is None else Path(path).absolute()
+        self._max_bytes = int(max_bytes)
+        self._lock = threading.RLock()
+        self._rows: MemoryRows | ShardRows = (
+            MemoryRows(self._max_bytes) if self._path is None else ShardRows(self._path)
+        )
+
+    @property
+    def path(self) -> Path | None:
+        """Folder of the store; None in memory."""
+        return self._path
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes of rows that a store in memory keeps at most."""
+        return self._max_bytes
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows."""
+        return sum(nbytes for _, nbytes in self._sizes())
+
+    def get(self, fingerprint: str, digests: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Look rows up.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Which network, in hexadecimal.
+        digests : sequence of bytes
+            Which images; a digest may be asked for more than once.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_found, ...)
+            The rows that are there, in the order of `digests`; of shape (0,) where there are none.
+        missing : ndarray of bool of shape (n_digests,)
+            True where there is no row.
+
+        Raises
+        ------
+        InputError
+            When the folder cannot be read.
+
+        Warns
+        -----
+        StoreWarning
+            Naming the damaged files, whose rows count as missing.
+        """
+        with self._lock:
+            return self._rows.find(_check_fingerprint(fingerprint), list(digests))
+
+    def put(self, fingerprint: str, digests: Sequence[bytes], rows: np.ndarray) -> None:
+        """Keep rows; on disk they are one new pair of files.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Which network, in hexadecimal.
+        digests : sequence of bytes
+            Which images.
+        rows : ndarray of shape (n_digests, ...)
+            One row of numbers for each image, all rows of a network of one shape and dtype.
+
+        Raises
+        ------
+        InputError
+            When `rows` do not fit `digests`, or the rows that this network already has.
+        SaveError
+            When the folder cannot be written or is full; what was stored before is still there.
+        """
+        digests, rows = list(digests), np.asarray(rows)
+        with self._lock:
+            self._check(_check_fingerprint(fingerprint), digests, rows)
+            if digests:
+                self._rows.add(fingerprint, digests, rows)
+
+    def check_writable(self, fingerprint: str) -> None:
+        """Find out before a long computation that its rows could not be kept.
+
+        Raises
+        ------
+        SaveError
+            When the folder cannot be made or written.
+        """
+        with self._lock:
+            self._rows.check_writable(_check_fingerprint(fingerprint))
+
+    def clear(self) -> None:
+        """Forget all rows; on disk, remove the files of the store and no others."""
+        with self._lock:
+            self._rows.clear()
+
+    def _check(self, fingerprint: str, digests: list[bytes], rows: np.ndarray) -> None:
+        if rows.ndim == 0 or len(rows) != len(digests):
+            why = f"rows of shape {rows.shape} for {len(digests)} digests"
+            raise InputError(message("rows", fingerprint[:16], why, "pass one row for each"))
+        if rows.dtype.kind not in "fiub":
+            why = f"rows of dtype {rows.dtype}"
+            raise InputError(message("rows", fingerprint[:16], why, "pass numbers"))
+        known = self._rows.like(fingerprint)
+        if digests and known not in (None, (rows.shape[1:], rows.dtype)):
+            why = f"rows of shape {rows.shape[1:]} and {rows.dtype}, where it has {known}"
+            raise InputError(message("rows", fingerprint[:16], why, "use another fingerprint"))
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        with self._lock:
+            return list(self._rows.sizes().values())
+
+    def __len__(self) -> int:
+        return sum(rows for rows, _ in self._sizes())
+
+    def __repr__(self) -> str:
+        sizes = self._sizes()
+        rows, nbytes = (sum(column) for column in zip((0, 0), *sizes, strict=True))
+        networks = f"{len(sizes)} network{'' if len(sizes) == 1 else 's'}"
+        where = "" if self._path is None else f"{str(self._path)!r}, "
+        limit = f" of {_in_words(self._max_bytes)}" if self._path is None else ""
+        return f"FeatureStore({where}{rows} rows of {networks}, {_in_words(nbytes)}{limit})"
+
+    def __copy__(self) -> FeatureStore:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FeatureStore:
+        return self
+
+    def __sklearn_clone__(self) -> FeatureStore:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self._path, self._max_bytes)
+
+
+def _reopen(path: Path | None, max_bytes: int) -> FeatureStore:
+    return FeatureStore(path, max_bytes=max_bytes)
+
+
+def _check_fingerprint(fingerprint: str) -> str:
+    # It becomes the name of a folder.
+    if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint):
+        why = "it is not 16 to 128 hexadecimal digits"
+        remedy = "pass the fingerprint of an extractor"
+        raise InputError(message("fingerprint", repr(fingerprint), why, remedy))
+    return fingerprint
+
+
+def _in_words(nbytes: float) -> str:
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while nbytes >= 1000 and len(units) > 1:
+        nbytes /= 1000
+        del units[0]
+    return f"{nbytes:.0f} B" if units[0] == "B" else f"{nbytes:.1f} {units[0]}"
+
+
+_DEFAULT = FeatureStore()
+
+
+def default_store() -> FeatureStore:
+    """Return the store in memory that everything in this process shares.
+
+    Examples
+    --------
+    >>> default_store() is default_store()
+    True
+    """
+    return _DEFAULT
+
+
+@functools.lru_cache(maxsize=32)
+def _opened(path: Path) -> FeatureStore:
+    # Opened once in a process: its checksums are compared once.
+    return FeatureStore(path)
+
+
+def resolve_store(store: FeatureStore | str | os.PathLike[str] | None) -> FeatureStore:
+    """Turn the parameter ``store`` of an estimator into a store.
+
+    Parameters
+    ----------
+    store : FeatureStore, path-like or None
+        A store, the folder of one, or None for the one that the process shares.
+
+    Raises
+    ------
+    InputError
+        When it is none of these.
+
+    Examples
+    --------
+    >>> resolve_store(None) is default_store()
+    True
+    """
+    if store is None:
+        return default_store()
+    if isinstance(store, FeatureStore):
+        return store
+    if isinstance(store, str | os.PathLike):
+        return _opened(Path(store).absolute())
+    why = "it is neither a FeatureStore, nor a path, nor None"
+    raise InputError(message("store", repr(store), why, "pass the folder of the store"))

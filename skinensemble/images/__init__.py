@@ -1,0 +1,24 @@
+"""Images in: files, arrays and PIL images become upright 8-bit RGB, or a clear error.
+
+Nothing here needs Keras or scikit-learn. :func:`as_images` accepts every form that the library
+knows and looks at headers only, :class:`ImageSource` reads in batches, :func:`check_images`
+decodes all and reports what is bad, :func:`read_image` reads one file and :func:`fit_image`
+brings one image to size.
+"""
+
+from __future__ import annotations
+
+from skinensemble.images._check import check_images
+from skinensemble.images._fit import fit_image
+from skinensemble.images._problems import ImageProblem
+from skinensemble.images._read import read_image
+from skinensemble.images._source import ImageSource, as_images
+
+__all__ = [
+    "ImageProblem",
+    "ImageSource",
+    "as_images",
+    "check_images",
+    "fit_image",
+    "read_image",
+]

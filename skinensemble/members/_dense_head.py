@@ -1,0 +1,272 @@
+"""A small dense network on features: the custom layers of transfer learning."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, compute_sample_weight
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from skinensemble.exceptions import InputError, MemberError, message
+from skinensemble.members._network import build_head, fold_scaling, shuffled_batches
+from skinensemble.persistence._codec import dump_params, load_params, load_weights
+from skinensemble.validation import check_labels
+
+__all__ = ["DenseHead"]
+
+_CHUNK = 4096
+
+
+class DenseHead(ClassifierMixin, BaseEstimator):
+    """Dense layers on features, trained with Keras.
+
+    Features are standardised while training; the scaling is then folded into the first layer, so
+    that ``model_`` takes features as they are.
+
+    Parameters
+    ----------
+    units : tuple of int, default=(128,)
+        Width of each hidden layer; () is a linear softmax.
+    dropout : float, default=0.3
+        Before the first and after each hidden layer.
+    batch_normalization : bool, default=False
+        After each hidden layer, before its activation.
+    activation : str, default="relu"
+        Any Keras activation.
+    l2 : float, default=1e-4
+        Weight of the squared kernels in the loss.
+    learning_rate : float, default=1e-3
+        Of the Adam optimizer.
+    epochs : int, default=30
+        At most.
+    batch_size : int, default=128
+    class_weight : {"balanced", None} or dict of label to float, default="balanced"
+        As in scikit-learn.
+    validation_fraction : float, default=0.1
+        Share of the lesions set aside to decide when to stop; 0 trains all epochs on everything.
+    patience : int, default=4
+        Epochs without a better validation loss before it stops; the best weights are kept.
+    callbacks : list of keras.callbacks.Callback, default=None
+        Copied fresh for each fit.
+    random_state : int or RandomState, default=None
+    verbose : {0, 1, 2}, default=0
+        As in ``keras.Model.fit``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    model_ : keras.Model
+        From features to probabilities.
+    history_ : dict of str to list of float
+        Loss and metrics of each epoch.
+    n_features_in_ : int
+
+    Raises
+    ------
+    MemberError
+        From ``fit``, when the loss is not finite.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((80, 5))
+    >>> y = np.where(X[:, 0] + X[:, 1] > 0, "mel", "nv")
+    >>> head = DenseHead(units=(), epochs=20, learning_rate=0.05, random_state=0).fit(X, y)
+    >>> head.predict_proba(X).shape, bool(head.score(X, y) > 0.8)
+    ((80, 2), True)
+    """
+
+    def __init__(
+        self,
+        units=(128,),
+        *,
+        dropout=0.3,
+        batch_normalization=False,
+        activation="relu",
+        l2=1e-4,
+        learning_rate=1e-3,
+        epochs=30,
+        batch_size=128,
+        class_weight="balanced",
+        validation_fraction=0.1,
+        patience=4,
+        callbacks=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.units = units
+        self.dropout = dropout
+        self.batch_normalization = batch_normalization
+        self.activation = activation
+        self.l2 = l2
+        self.learning_rate = learning_rate
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.class_weight = class_weight
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, *, sample_weight=None, groups=None):
+        """Train the head.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+        groups : array-like of shape (n_samples,), default=None
+            Lesion of each sample; the validation part then shares none with the rest.
+
+        Returns
+        -------
+        self
+        """
+        _check_head(self)
+        X, y = validate_data(self, X, y, dtype=np.float32)
+        self.classes_, encoded = check_labels(y)
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float32)
+        weight = weight * compute_sample_weight(self.class_weight, y).astype(np.float32)
+        # Keras averages over a batch by its size: with mean 1 the learning rate keeps its meaning.
+        weight = weight / weight.mean()
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        mean, scale = _moments(X)
+        self.model_ = build_head(self, X.shape[1], len(self.classes_), seed)
+        self._train((X - mean) / scale, encoded, weight, groups, seed)
+        fold_scaling(self.model_, mean, scale)
+        return self
+
+    def predict_proba(self, X):
+        """Return class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of float32 of shape (n_samples, n_classes)
+        """
+        check_is_fitted(self)
+        import keras
+
+        X = validate_data(self, X, dtype=np.float32, reset=False)
+        # A direct call: `Model.predict` would trace a new graph for each of the many small heads.
+        chunks = (X[start : start + _CHUNK] for start in range(0, len(X), _CHUNK))
+        return np.concatenate(
+            [keras.ops.convert_to_numpy(self.model_(chunk, training=False)) for chunk in chunks]
+        )
+
+    def predict(self, X):
+        """Return the most probable class of each sample, shape (n_samples,)."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def _dump(self, out):
+        # Callbacks and seeds that are objects matter to the training alone.
+        keep = clone(self).set_params(callbacks=None)
+        if not isinstance(keep.random_state, (int, np.integer, type(None))):
+            keep.random_state = None
+        finite = all(np.isfinite(values).all() for values in self.history_.values())
+        return {
+            "params": dump_params(keep),
+            "classes": out.labels(self.classes_),
+            "n_features": self.n_features_in_,
+            "weights": [
+                out.array(f"{i:04d}", value) for i, value in enumerate(self.model_.get_weights())
+            ],
+            "history": self.history_ if finite else {},
+        }
+
+    def _load(self, state):
+        load_params(self, state)
+        _check_head(self)
+        self.classes_ = state.labels("classes")
+        self.n_features_in_ = int(state.number("n_features", 1, 2**24))
+        self.history_ = state.raw("history", dict)
+        model = build_head(self, self.n_features_in_, len(self.classes_), seed=0)
+        load_weights(model, state)
+        self.model_ = model
+
+    def _train(self, X, y, weight, groups, seed):
+        import keras
+
+        train, held_out = _validation_split(y, groups, self.validation_fraction, seed)
+        callbacks = [*copy.deepcopy(self.callbacks or []), keras.callbacks.TerminateOnNaN()]
+        if len(held_out):
+            callbacks.append(
+                keras.callbacks.EarlyStopping(patience=self.patience, restore_best_weights=True)
+            )
+        batches = shuffled_batches(X[train], y[train], weight[train], self.batch_size, seed)
+        self.model_.compile(
+            keras.optimizers.Adam(self.learning_rate),
+            "sparse_categorical_crossentropy",
+            weighted_metrics=["accuracy"],
+            # XLA takes longer to compile a small head than to train it; whole epochs run as one.
+            jit_compile=False,
+            steps_per_execution=len(batches),
+        )
+        history = self.model_.fit(
+            batches,
+            epochs=self.epochs,
+            validation_data=(X[held_out], y[held_out], weight[held_out]) if len(held_out) else None,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=self.verbose,
+        )
+        self.history_ = {key: [float(v) for v in values] for key, values in history.history.items()}
+        if not all(np.isfinite(weights).all() for weights in self.model_.get_weights()):
+            why = f"the loss is not finite after {len(history.epoch)} epochs"
+            remedy = "lower learning_rate, or check the features for extreme values"
+            raise MemberError(message("training", type(self).__name__, why, remedy))
+
+
+def _check_head(head) -> None:
+    """List every parameter that cannot be used, all at once."""
+    wrong = [
+        f"{name}={getattr(head, name)!r} ({rule})"
+        for name, rule, good in (
+            ("units", "positive integers in a tuple", lambda v: all(int(n) == n > 0 for n in v)),
+            ("dropout", "0 ≤ dropout < 1", lambda v: 0 <= v < 1),
+            ("l2", "not negative", lambda v: v >= 0),
+            ("learning_rate", "positive", lambda v: v > 0),
+            ("epochs", "at least 1", lambda v: int(v) == v >= 1),
+            ("batch_size", "at least 1", lambda v: int(v) == v >= 1),
+            ("validation_fraction", "0 ≤ fraction ≤ 0.5", lambda v: 0 <= v <= 0.5),
+            ("patience", "not negative", lambda v: int(v) == v >= 0),
+        )
+        if not _holds(good, getattr(head, name))
+    ]
+    if wrong:
+        name = type(head).__name__
+        why = "these values cannot be used"
+        raise InputError(message("parameters", ", ".join(wrong), why, f"see {name}'s docstring"))
+
+
+def _holds(condition, value) -> bool:
+    try:
+        return bool(condition(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean, scale = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
+    # A feature that never varies carries nothing: it is centred and left at its scale.
+    return mean.astype(np.float32), np.where(scale > 1e-7, scale, 1.0).astype(np.float32)
+
+
+def _validation_split(y, groups, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Set whole lesions aside, stratified by class; nothing when a class is too rare for it."""
+    lesions = np.arange(len(y)) if groups is None else np.asarray(groups)
+    names, first = np.unique(lesions, return_index=True)
+    counts = np.bincount(y[first])
+    if fraction == 0 or counts[counts > 0].min() * fraction < 1:
+        return np.arange(len(y)), np.arange(0)
+    _, held_out = train_test_split(names, test_size=fraction, stratify=y[first], random_state=seed)
+    mask = np.isin(lesions, held_out)
+    return np.flatnonzero(~mask), np.flatnonzero(mask)

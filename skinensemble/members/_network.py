@@ -1,0 +1,62 @@
+"""The small network of a head: how it is built, fed and, once trained, folded flat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def build_head(head, n_features: int, n_classes: int, seed: int):
+    """Return the untrained Keras model of a head's parameters: features to probabilities."""
+    import keras
+    from keras import layers
+
+    seeds = iter(np.random.SeedSequence(seed).generate_state(4 * len(head.units) + 4))
+
+    def dense(n, activation=None):
+        start = keras.initializers.GlorotUniform(seed=int(next(seeds)))
+        decay = keras.regularizers.L2(head.l2) if head.l2 else None
+        return layers.Dense(n, activation, kernel_initializer=start, kernel_regularizer=decay)
+
+    stack = [layers.Input((n_features,)), layers.Dropout(head.dropout, seed=int(next(seeds)))]
+    for n_units in head.units:
+        stack.append(dense(n_units))
+        if head.batch_normalization:
+            stack.append(layers.BatchNormalization())
+        stack.append(layers.Activation(head.activation))
+        stack.append(layers.Dropout(head.dropout, seed=int(next(seeds))))
+    return keras.Sequential([*stack, dense(n_classes, "softmax")])
+
+
+def fold_scaling(model, mean: np.ndarray, scale: np.ndarray) -> None:
+    """Put the standardisation of the inputs into the first Dense layer, in place.
+
+    The trained model then takes features as they are, and its weights are all there is to store.
+    """
+    first = next(layer for layer in model.layers if hasattr(layer, "kernel"))
+    kernel, bias = (np.asarray(weight, dtype=np.float64) for weight in first.get_weights())
+    kernel = kernel / scale[:, None]
+    first.set_weights([kernel, bias - mean @ kernel])
+
+
+def shuffled_batches(X, y, weight, batch_size: int, seed: int):
+    """Return a Keras data set whose order is a function of the seed and the epoch alone."""
+    import keras
+
+    class Batches(keras.utils.PyDataset):
+        def __init__(self):
+            super().__init__()
+            self.epoch = -1
+            self.on_epoch_end()
+
+        def __len__(self):
+            return -(-len(y) // batch_size)
+
+        def __getitem__(self, i):
+            rows = self.order[i * batch_size : (i + 1) * batch_size]
+            return X[rows], y[rows], weight[rows]
+
+        def on_epoch_end(self):
+            self.epoch += 1
+            self.order = np.random.default_rng([seed, self.epoch]).permutation(len(y))
+
+    return Batches()

@@ -1,0 +1,128 @@
+"""scikit-learn estimators that can be saved: those whose fitted state is a few plain arrays."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+
+# Fitted attributes: "labels", "int", or the axes of a float array. One letter is one length, the
+# same in every array of an estimator: k classes, d features, r rows of a linear model,
+# c components, i iterations.
+_LINEAR = {"classes_": "labels", "coef_": "rd", "intercept_": "r", "n_features_in_": "int"}
+_STATE: dict[str, tuple[str, dict[str, str]]] = {
+    "LogisticRegression": ("sklearn.linear_model", {**_LINEAR, "n_iter_": "i"}),
+    "LinearDiscriminantAnalysis": (
+        "sklearn.discriminant_analysis",
+        {**_LINEAR, "xbar_": "d", "scalings_": "dc", "means_": "kd", "priors_": "k"},
+    ),
+    "GaussianNB": (
+        "sklearn.naive_bayes",
+        {
+            "classes_": "labels",
+            "theta_": "kd",
+            "var_": "kd",
+            "class_prior_": "k",
+            "class_count_": "k",
+            "n_features_in_": "int",
+        },
+    ),
+    "StandardScaler": (
+        "sklearn.preprocessing",
+        {"mean_": "d", "var_": "d", "scale_": "d", "n_features_in_": "int"},
+    ),
+    "PCA": (
+        "sklearn.decomposition",
+        {
+            "components_": "cd",
+            "mean_": "d",
+            "explained_variance_": "c",
+            "n_components_": "int",
+            "n_features_in_": "int",
+        },
+    ),
+}
+
+
+def names() -> list[str]:
+    """Names of the estimators that can be saved."""
+    return [*_STATE, "Pipeline"]
+
+
+def knows(kind: str) -> bool:
+    """Whether a type name in a file is one of these."""
+    return kind == "Pipeline" or kind in _STATE
+
+
+def handles(estimator) -> bool:
+    """Whether the estimator is exactly one of these, not a subclass from elsewhere."""
+    kind = type(estimator)
+    return knows(kind.__name__) and kind.__module__.startswith("sklearn.")
+
+
+def dump(estimator, out) -> dict:
+    """Describe a fitted estimator."""
+    kind = type(estimator).__name__
+    if kind == "Pipeline":
+        return {"type": kind, "steps": [[n, out.estimator(n, step)] for n, step in estimator.steps]}
+    from skinensemble.persistence._codec import dump_params
+
+    fitted = {}
+    for attribute, axes in _STATE[kind][1].items():
+        value = getattr(estimator, attribute)
+        if axes == "labels":
+            fitted[attribute] = out.labels(value)
+        elif axes == "int":
+            fitted[attribute] = int(value)
+        else:
+            fitted[attribute] = out.array(attribute, np.asarray(value, dtype=_dtype(axes)))
+    return {"type": kind, "params": dump_params(estimator), "fitted": fitted}
+
+
+def load(kind: str, state):
+    """Return the estimator that the JSON describes."""
+    if kind == "Pipeline":
+        return _load_pipeline(state)
+    from skinensemble.persistence._codec import load_params
+
+    module, attributes = _STATE[kind]
+    cls = getattr(importlib.import_module(module), kind)
+    estimator = cls()
+    load_params(estimator, state)
+    fitted, lengths = state.nested("fitted"), {}
+    if fitted.keys() != set(attributes):
+        raise state.fault("fitted", "attributes are missing or unknown")
+    for attribute, axes in attributes.items():
+        setattr(estimator, attribute, _load_attribute(fitted, attribute, axes, lengths))
+    if lengths.get("r", 1) not in (1, lengths.get("k", 1)):
+        raise state.fault("fitted", "classes and coefficients do not agree")
+    return estimator
+
+
+def _load_attribute(fitted, attribute: str, axes: str, lengths: dict[str, int]):
+    if axes == "labels":
+        labels = fitted.labels(attribute)
+        lengths["k"] = len(labels)
+        return labels
+    if axes == "int":
+        return int(fitted.number(attribute, 1, 2**31))
+    value = fitted.array(attribute, dtype=_dtype(axes))
+    if value.ndim != len(axes):
+        raise fitted.fault(attribute, f"it has {value.ndim} axes, not {len(axes)}")
+    for axis, length in zip(axes, value.shape, strict=True):
+        if lengths.setdefault(axis, length) != length:
+            raise fitted.fault(attribute, f"its shape is {value.shape}, which fits no other array")
+    return value
+
+
+def _dtype(axes: str):
+    return np.int32 if axes == "i" else np.float64
+
+
+def _load_pipeline(state):
+    from sklearn.pipeline import Pipeline
+
+    steps = state.pairs("steps")
+    if not steps:
+        raise state.fault("steps", "there is none")
+    return Pipeline(steps)

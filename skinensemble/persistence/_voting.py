@@ -1,0 +1,61 @@
+"""Voting rules of the user's own: saved by the name they are registered under."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_PREFIX = "rule:"
+
+
+def knows(kind: str) -> bool:
+    """Whether a type name in a file stands for a registered rule."""
+    return kind.startswith(_PREFIX)
+
+
+def handles(estimator) -> bool:
+    """Whether the estimator is a rule from outside the library."""
+    from skinensemble.voting import VotingRule
+
+    outside = not type(estimator).__module__.startswith("skinensemble.")
+    return isinstance(estimator, VotingRule) and outside
+
+
+def dump(rule, out) -> dict:
+    """Describe a rule: its registered name, its parameters, and its fitted numbers and arrays."""
+    from skinensemble.exceptions import InputError, message
+    from skinensemble.persistence._codec import dump_params
+    from skinensemble.voting import list_voting_rules, resolve_voting_rule
+
+    kind = type(rule)
+    name = next((n for n in list_voting_rules() if type(resolve_voting_rule(n)) is kind), None)
+    if name is None:
+        remedy = f'call register_voting_rule("a_name", {kind.__name__}) before save and load'
+        why = "the file stores rules by registered name"
+        raise InputError(message("voting rule", kind.__name__, why, remedy))
+    params = rule.get_params(deep=False)
+    fitted = {
+        attribute: out.array(attribute, np.asarray(value))
+        for attribute, value in vars(rule).items()
+        if attribute not in params
+    }
+    return {"type": _PREFIX + name, "params": dump_params(rule), "fitted": fitted}
+
+
+def load(kind: str, state):
+    """Return the rule; its class must be registered under the same name."""
+    from skinensemble.persistence._codec import load_params
+    from skinensemble.voting import list_voting_rules, resolve_voting_rule
+
+    name = kind.removeprefix(_PREFIX)
+    if name not in list_voting_rules():
+        why = f"voting rule {name!r:.60} is not registered"
+        raise state.fault("type", f"{why}; call register_voting_rule before load")
+    rule = resolve_voting_rule(name)
+    load_params(rule, state)
+    fitted = state.nested("fitted")
+    for attribute in sorted(fitted.keys()):
+        if not (attribute.isidentifier() and attribute.endswith("_")) or hasattr(rule, attribute):
+            raise fitted.fault(attribute, "not the name of a fitted attribute")
+        value = fitted.array(attribute)
+        setattr(rule, attribute, value if value.ndim else value.item())
+    return rule

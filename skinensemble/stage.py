@@ -1,0 +1,416 @@
+"""One committee and its vote: the classifier that each of the two stages is."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import ClassifierMixin, clone
+from sklearn.utils import Bunch, _safe_indexing, get_tags, indexable
+from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    _num_samples,
+    check_consistent_length,
+    check_is_fitted,
+    has_fit_parameter,
+)
+
+from skinensemble.exceptions import InputError, MemberError, first_few, message
+from skinensemble.thresholds import Certificate
+from skinensemble.validation import check_groups, check_labels, content_digests, lesion_folds
+from skinensemble.voting import ThresholdVote, check_ballots, last_argmax, resolve_voting_rule
+
+__all__ = ["Stage"]
+
+
+class Stage(ClassifierMixin, _BaseComposition):
+    """A committee of classifiers that votes.
+
+    Every member is trained once on each fold's training lesions, to vote on lesions it has not
+    seen, and once on all of them. The voting rule learns from the out-of-fold ballots only; the
+    members trained on everything vote on new samples.
+
+    Parameters
+    ----------
+    members : list of (str, classifier)
+        Named classifiers with ``predict_proba``. They see whatever `X` is.
+    voting : str or VotingRule, default="soft"
+        How ballots become a decision: a name (see :func:`~skinensemble.list_voting_rules`) or a
+        rule.
+    cv : int or splitter or iterable, default=None
+        Folds of the out-of-fold ballots; None is 5. Grouped by lesion and stratified by class.
+    n_jobs : int, default=None
+        Members trained at once, in threads unless a ``joblib.parallel_config`` says otherwise.
+    random_state : int or RandomState, default=None
+        Seeds the folds and every member whose own ``random_state`` is None, by its name, so that
+        neither the order nor the number of members matters.
+    verbose : int, default=0
+        1 prints a line for each member and fold.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels, sorted; of two, the second is the positive one.
+    members_ : list of classifiers
+        Trained on all samples, in the order of `members`.
+    named_members_ : Bunch
+        The same by name.
+    voting_ : VotingRule
+        The fitted rule; a threshold rule holds its ``certificate_``.
+    ballots_ : ndarray of shape (n_samples, n_members, n_classes)
+        Out-of-fold ballots of the training samples.
+    folds_ : ndarray of int of shape (n_samples,)
+        The fold in which each training sample was held out.
+    targets_ : ndarray of int of shape (n_samples,)
+        Class index of each training sample.
+    lesions_ : ndarray of int of shape (n_samples,), or None
+        Lesion of each training sample, numbered.
+    digests_ : ndarray of uint64 of shape (n_samples,), or None
+        Content digests of the training samples.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> members = [("bayes", GaussianNB()), ("linear", LogisticRegression(max_iter=5000))]
+    >>> stage = Stage(members, voting="soft", random_state=0)
+    >>> stage.fit(X, y, groups=np.arange(len(y))).ballots(X[:3]).shape
+    (3, 2, 2)
+    """
+
+    def __init__(
+        self, members, *, voting="soft", cv=None, n_jobs=None, random_state=None, verbose=0
+    ):
+        self.members = members
+        self.voting = voting
+        self.cv = cv
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def get_params(self, deep=True):
+        """Return the parameters; members and their parameters are reached by name."""
+        return self._get_params("members", deep=deep)
+
+    def set_params(self, **params):
+        """Set parameters, members by name, or parameters of members (``name__parameter``)."""
+        return self._set_params("members", **params)
+
+    def prepare(self, X):
+        """Let members that share work between fits do it once, such as reading the images.
+
+        Parameters
+        ----------
+        X : any indexable of length n_samples
+
+        Returns
+        -------
+        X, or an object that indexes like it
+        """
+        return _prepare_all(getattr(self, "members_", [m for _, m in self.members]), X)
+
+    def fit(self, X, y, *, sample_weight=None, groups=None):
+        """Train the members, collect their out-of-fold ballots and learn the voting rule.
+
+        Parameters
+        ----------
+        X : array-like or list of length n_samples
+            Whatever the members take: features, images, paths.
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+        groups : array-like of shape (n_samples,), default=None
+            Lesion of each sample; without it a warning says what that risks.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        InputError
+            When labels, groups, folds or member names cannot be used.
+        MemberError
+            When a member fails; it names the member and what it raised.
+        CertificateError
+            When the voting rule promises more than the lesions can prove.
+        """
+        self._check_members()
+        check_consistent_length(X, y)
+        self.classes_, encoded = check_labels(y)
+        lesions = check_groups(groups, encoded, self.classes_)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        rule, seed = resolve_voting_rule(self.voting), self._seed()
+        self.folds_ = lesion_folds(
+            encoded, lesions, self.cv, classes=self.classes_, random_state=seed
+        )
+        X = _prepare_all([member for _, member in self.members], X)
+        data = (X, self.classes_[encoded], sample_weight, lesions)
+        self.members_, self.ballots_ = self._train(data, seed)
+        self.voting_ = rule.fit(self.ballots_, encoded, sample_weight=sample_weight, groups=lesions)
+        self.targets_, self.lesions_ = encoded, lesions
+        self.digests_ = content_digests(X)
+        return self._name_members()
+
+    def ballots(self, X):
+        """Return each member's probabilities.
+
+        Parameters
+        ----------
+        X : array-like or list of length n_samples
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_members, n_classes)
+        """
+        check_is_fitted(self)
+        X = self.prepare(X)
+        return _stack([_ballot(member, X, self.classes_) for member in self.members_], self._names)
+
+    def votes(self, ballots):
+        """Return what each member would say alone.
+
+        Parameters
+        ----------
+        ballots : ndarray of shape (n_samples, n_members, n_classes)
+
+        Returns
+        -------
+        list of dict of str to label
+            One per sample, by member name.
+        """
+        labels = self.classes_[last_argmax(ballots)].tolist()
+        return [dict(zip(self._names, row, strict=True)) for row in labels]
+
+    def predict_proba(self, X):
+        """Return the pooled probabilities, shape (n_samples, n_classes)."""
+        check_is_fitted(self)
+        return self.voting_.combine(self.ballots(X))
+
+    def predict(self, X):
+        """Return the decisions of the voting rule, shape (n_samples,)."""
+        check_is_fitted(self)
+        return self.classes_[self.voting_.decide(self.ballots(X))]
+
+    def certify(self, X, y, *, groups, min_sensitivity=0.95, confidence=0.95) -> Certificate:
+        """Set a new threshold, proved on labelled lesions that the members have not seen.
+
+        Parameters
+        ----------
+        X : array-like or list of length n_samples
+        y : array-like of shape (n_samples,)
+            Labels; the second of ``classes_`` is positive.
+        groups : array-like of shape (n_samples,)
+            Lesion of each sample.
+        min_sensitivity, confidence : float, default=0.95
+            The promise.
+
+        Returns
+        -------
+        Certificate
+            Also kept as ``voting_.certificate_``.
+
+        Raises
+        ------
+        InputError
+            When samples were trained on, labels are unknown or there are not two classes.
+        CertificateError
+            When the positive lesions are too few.
+        """
+        check_is_fitted(self)
+        check_consistent_length(X, y)
+        y = np.asarray(y)
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            why = f"the stage knows {first_few(self.classes_.tolist())}"
+            raise InputError(message("labels", first_few(unknown), why, "map or remove them"))
+        encoded = np.searchsorted(self.classes_, y)
+        lesions = check_groups(groups, encoded, self.classes_)
+        X = self.prepare(X)
+        self._refuse_trained(X)
+        self.voting_ = ThresholdVote.held_out(
+            self.voting_,
+            self.ballots(X),
+            encoded,
+            groups=lesions,
+            min_sensitivity=min_sensitivity,
+            confidence=confidence,
+        )
+        return self.voting_.certificate_
+
+    def _dump(self, out):
+        own = {"folds": self.folds_, "targets": self.targets_, "ballots": self.ballots_}
+        optional = {"lesions": self.lesions_, "digests": self.digests_}
+        own |= {key: value for key, value in optional.items() if value is not None}
+        seed = self.random_state
+        return {
+            "classes": out.labels(self.classes_),
+            "members": [
+                [name, out.estimator(name, member)]
+                for name, member in zip(self._names, self.members_, strict=True)
+            ],
+            "voting": out.estimator("voting", self.voting_),
+            "random_state": int(seed) if isinstance(seed, (int, np.integer)) else None,
+            "training": {key: out.array(key, value) for key, value in own.items()},
+        }
+
+    def _load(self, state):
+        self.classes_ = state.labels("classes")
+        named = state.pairs("members")
+        if not named:
+            raise state.fault("members", "there is none")
+        self.members_ = [member for _, member in named]
+        self.voting_ = state.estimator("voting")
+        training = state.nested("training")
+        self.folds_ = training.array("folds", shape=(None,))
+        n, known = len(self.folds_), training.keys()
+        self.targets_ = training.array("targets", shape=(n,))
+        shape = (n, len(named), len(self.classes_))
+        self.ballots_ = training.array("ballots", shape=shape)
+        self.lesions_ = training.array("lesions", shape=(n,)) if "lesions" in known else None
+        self.digests_ = training.array("digests", shape=(n,)) if "digests" in known else None
+        seed = state.raw("random_state", (int, type(None)))
+        members = [(name, clone(member)) for name, member in named]
+        Stage.__init__(self, members, voting=clone(self.voting_), random_state=seed)
+        self._name_members()
+
+    def _refuse_trained(self, X) -> None:
+        digests = content_digests(X)
+        if digests is None or self.digests_ is None:
+            return
+        seen = np.flatnonzero(np.isin(digests, self.digests_))
+        if len(seen):
+            why = "the members were trained on these samples, so they prove nothing"
+            remedy = "certify on lesions the stage has never seen"
+            raise InputError(message("samples", f"rows {first_few(seen)}", why, remedy))
+
+    @property
+    def _names(self) -> list[str]:
+        return [name for name, _ in self.members]
+
+    def _check_members(self) -> None:
+        if not isinstance(self.members, list) or not self.members:
+            remedy = 'pass a list such as [("resnet50", TransferClassifier("resnet50"))]'
+            raise InputError(message("members", repr(self.members), "no committee", remedy))
+        self._validate_names(self._names)
+        mute = [name for name, member in self.members if not hasattr(member, "predict_proba")]
+        if mute:
+            why = "no predict_proba, so no ballot"
+            raise InputError(message("members", first_few(mute), why, "use a calibrated wrapper"))
+
+    def _name_members(self):
+        self.named_members_ = Bunch(**dict(zip(self._names, self.members_, strict=True)))
+        for attribute in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.members_[0], attribute):
+                setattr(self, attribute, getattr(self.members_[0], attribute))
+        return self
+
+    def _seed(self) -> int | None:
+        if self.random_state is None or isinstance(self.random_state, (int, np.integer)):
+            return self.random_state
+        return int(self.random_state.randint(2**31 - 1))
+
+    def _train(self, data, seed):
+        # Fold -1 is nobody's: its training part is everything, and those members stay.
+        folds = [*range(self.folds_.max() + 1), -1]
+        tasks = [(i, fold) for i in range(len(self.members)) for fold in folds]
+        trained = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            delayed(self._train_one)(*self.members[i], fold, data, seed) for i, fold in tasks
+        )
+        members, ballots = [], np.empty((len(self.members), len(self.folds_), len(self.classes_)))
+        for (i, fold), result in zip(tasks, trained, strict=True):
+            if fold < 0:
+                members.append(result)
+            else:
+                ballots[i, self.folds_ == fold] = result
+        return members, _stack(ballots, self._names)
+
+    def _train_one(self, name, member, fold, data, seed):
+        X, y, sample_weight, groups = data
+        train, test = np.flatnonzero(self.folds_ != fold), np.flatnonzero(self.folds_ == fold)
+        if self.verbose:
+            part = "all" if fold < 0 else f"fold {fold + 1} of {self.folds_.max() + 1}"
+            print(f"{name}: {part}, {len(train)} samples", flush=True)
+        extra = {"sample_weight": sample_weight, "groups": groups}
+        extra = {key: value[train] for key, value in extra.items() if value is not None}
+        fitted = _fit(name, _seeded(member, name, seed), _safe_indexing(X, train), y[train], extra)
+        if fold < 0:
+            return fitted
+        # Only the ballots are needed: dropping the member here keeps memory flat over the folds.
+        return _ballot(fitted, _safe_indexing(X, test), self.classes_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        members = [get_tags(member).input_tags for _, member in self.members]
+        tags.input_tags.sparse = all(member.sparse for member in members)
+        tags.input_tags.two_d_array = all(member.two_d_array for member in members)
+        tags.input_tags.allow_nan = all(member.allow_nan for member in members)
+        return tags
+
+    def _sk_visual_block_(self):
+        from sklearn.utils._repr_html.estimator import _VisualBlock
+
+        names, members = zip(*self.members, strict=True)
+        return _VisualBlock("parallel", members, names=names)
+
+
+def _prepare_all(members, X):
+    (X,) = indexable(X)
+    for member in members:
+        X = _prepare(member, X)
+    return X
+
+
+def _prepare(member, X):
+    if hasattr(member, "prepare"):
+        return member.prepare(X)
+    # In a pipeline it is the first step that sees the samples.
+    return _prepare(member.steps[0][1], X) if hasattr(member, "steps") else X
+
+
+def _seeded(member, name: str, seed: int | None):
+    member = clone(member)
+    if seed is None:
+        return member
+    own = np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0] % 2**31
+    unset = {
+        key: int(own)
+        for key, value in member.get_params().items()
+        if value is None and (key == "random_state" or key.endswith("__random_state"))
+    }
+    return member.set_params(**unset)
+
+
+def _fit(name: str, member, X, y, extra):
+    if "sample_weight" in extra and not has_fit_parameter(member, "sample_weight"):
+        why = f"fit of {type(member).__name__} takes no sample_weight"
+        raise InputError(message("member", name, why, "leave out the weights or the member"))
+    known = {key: value for key, value in extra.items() if has_fit_parameter(member, key)}
+    try:
+        return member.fit(X, y, **known)
+    except Exception as error:
+        why = f"{type(error).__name__} in fit: {error}"
+        remedy = "correct what it names, or leave the member out"
+        raise MemberError(message("member", name, why, remedy)) from error
+
+
+def _ballot(member, X, classes):
+    """One member's probabilities, its columns mapped to `classes` by label."""
+    proba = np.asarray(member.predict_proba(X), dtype=np.float64)
+    ballot = np.zeros((_num_samples(X), len(classes)))
+    ballot[:, np.searchsorted(classes, member.classes_)] = proba
+    return ballot
+
+
+def _stack(ballots, names):
+    for name, ballot in zip(names, ballots, strict=True):
+        if not np.isfinite(ballot).all():
+            why = f"predict_proba gave NaN for {np.sum(~np.isfinite(ballot).all(axis=1))} samples"
+            remedy = "lower its learning rate, check the images, or leave the member out"
+            raise MemberError(message("member", name, why, remedy))
+    return check_ballots(np.stack(ballots, axis=1))

@@ -1,0 +1,226 @@
+"""Checks of labels and lesions, and folds that keep the images of a lesion together."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold, check_cv
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+
+from skinensemble.exceptions import InputError, UngroupedWarning, first_few, message
+
+__all__ = ["check_groups", "check_labels", "content_digests", "lesion_folds"]
+
+
+def check_labels(y) -> tuple[np.ndarray, np.ndarray]:
+    """Check labels and encode them.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Strings, integers or booleans; none missing.
+
+    Returns
+    -------
+    classes : ndarray of shape (n_classes,)
+        The distinct labels, sorted.
+    y : ndarray of int of shape (n_samples,)
+        Index of each label in `classes`.
+
+    Raises
+    ------
+    InputError
+        When labels are missing, of mixed types, or all the same.
+
+    Examples
+    --------
+    >>> check_labels(["nv", "mel", "nv"])
+    (array(['mel', 'nv'], dtype='<U3'), array([1, 0, 1]))
+    """
+    y = column_or_1d(y, warn=True)
+    if y.dtype == object:
+        _refuse_missing(y)
+        kinds = sorted({type(label).__name__ for label in y})
+        if len(kinds) > 1:
+            why = "labels of mixed types cannot be told apart"
+            raise InputError(message("y", " and ".join(kinds), why, "use strings throughout"))
+        y = np.array(y.tolist())
+    check_classification_targets(y)
+    if y.dtype.kind in "US":
+        _refuse_missing(y)
+    classes, encoded = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        why = f"there is one class only ({first_few(classes.tolist())})"
+        raise InputError(message("y", f"{len(y)} labels", why, "add samples of another class"))
+    return classes, encoded
+
+
+def _refuse_missing(y: np.ndarray) -> None:
+    missing = [row for row, label in enumerate(y) if label is None or label != label or label == ""]
+    if missing:
+        why = "the label is missing"
+        raise InputError(message("y", f"rows {first_few(missing)}", why, "label or remove them"))
+
+
+def check_groups(groups, y: np.ndarray, classes: np.ndarray) -> np.ndarray | None:
+    """Check that each sample has a lesion, and each lesion one label.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,), or None
+        Lesion of each sample; None: unknown, which warns.
+    y : ndarray of int of shape (n_samples,)
+        Class indices.
+    classes : ndarray
+        Their labels, for the message.
+
+    Returns
+    -------
+    ndarray of int of shape (n_samples,), or None
+
+    Raises
+    ------
+    InputError
+        When lengths differ, a lesion is missing, or a lesion has two labels.
+    """
+    if groups is None:
+        why = "images of one lesion may fall on both sides of a split, which flatters every figure"
+        text = message("groups", "not given", why, "pass groups=lesion_ids")
+        warnings.warn(text, UngroupedWarning, stacklevel=3)
+        return None
+    groups = column_or_1d(groups)
+    if len(groups) != len(y):
+        why = f"one per sample is needed, y has {len(y)}"
+        raise InputError(message("groups", f"{len(groups)} lesions", why, "pass one per sample"))
+    missing = [row for row, lesion in enumerate(groups) if lesion is None or lesion != lesion]
+    if missing:
+        remedy = "give each image without a known lesion an id of its own"
+        shown = f"rows {first_few(missing)}"
+        raise InputError(message("groups", shown, "the lesion is missing", remedy))
+    names, lesions = np.unique(groups, return_inverse=True)
+    pairs = np.unique(np.stack([lesions, y]), axis=1)
+    twice, count = np.unique(pairs[0], return_counts=True)
+    if (count > 1).any():
+        shown = first_few(
+            f"{names[lesion]} ({', '.join(map(str, classes[pairs[1][pairs[0] == lesion]]))})"
+            for lesion in twice[count > 1]
+        )
+        remedy = "correct the labels or the groups"
+        raise InputError(message("lesions", shown, "one lesion has several labels", remedy))
+    return lesions
+
+
+def lesion_folds(
+    y: np.ndarray, groups: np.ndarray | None, cv=None, *, classes=None, random_state=None
+) -> np.ndarray:
+    """Return the fold in which each sample is held out.
+
+    Parameters
+    ----------
+    y : ndarray of int of shape (n_samples,)
+        Class indices; folds are stratified by them.
+    groups : ndarray of shape (n_samples,), or None
+        Lesions, which are never split.
+    cv : int or splitter or iterable, default=None
+        Number of folds (None: 5), or anything that scikit-learn's ``check_cv`` takes and that
+        holds each sample out once.
+    classes : ndarray, default=None
+        Labels of the classes, for messages.
+    random_state : int, default=None
+        Seed of the folds; None: folds without shuffling.
+
+    Returns
+    -------
+    ndarray of int of shape (n_samples,)
+
+    Raises
+    ------
+    InputError
+        When a class has fewer lesions than there are folds, or a splitter of the user's separates
+        the images of a lesion or leaves a class out of a training part.
+
+    Examples
+    --------
+    >>> lesion_folds(np.array([0, 0, 0, 1, 1]), np.array([7, 7, 8, 9, 4]), cv=2)
+    array([0, 0, 1, 0, 1])
+    """
+    n_folds = 5 if cv is None else cv
+    names = np.arange(y.max() + 1) if classes is None else classes
+    if not isinstance(n_folds, (int, np.integer)):
+        return _checked(_fold_table(check_cv(cv, y, classifier=True), y, groups), y, groups, names)
+    lesions = np.arange(len(y)) if groups is None else groups
+    _, first, lesion = np.unique(lesions, return_index=True, return_inverse=True)
+    _refuse_rare(y[first], n_folds, names, "samples" if groups is None else "lesions")
+    # Each lesion has one label: stratifying the lesions themselves gives every fold every class.
+    shuffle = {} if random_state is None else {"shuffle": True, "random_state": random_state}
+    return _fold_table(StratifiedKFold(n_folds, **shuffle), y[first], None)[lesion]
+
+
+def _fold_table(splitter, y: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    folds = np.full(len(y), -1)
+    for fold, (_, test) in enumerate(splitter.split(np.zeros(len(y)), y, groups)):
+        if (folds[test] >= 0).any():
+            why = "it holds samples out more than once"
+            remedy = "use a splitter whose test sets do not overlap"
+            raise InputError(message("cv", splitter, why, remedy))
+        folds[test] = fold
+    return folds
+
+
+def _refuse_rare(y: np.ndarray, n_folds: int, names, unit: str) -> None:
+    counts = np.bincount(y)
+    if n_folds < 2 or counts.min() < n_folds:
+        rare = [f"{names[k]!s} ({c} {unit})" for k, c in enumerate(counts) if c < n_folds]
+        why = f"{n_folds} folds need at least {max(n_folds, 2)} {unit} of every class"
+        remedy = f"pass cv={counts.min()}, or " if counts.min() >= 2 else ""
+        shown = f"cv={n_folds}" + (f", class {first_few(rare)}" if rare else "")
+        raise InputError(message("folds", shown, why, f"{remedy}add lesions or leave them out"))
+
+
+def _checked(folds, y, groups, names) -> np.ndarray:
+    if (folds < 0).any():
+        rows = f"rows {first_few(np.flatnonzero(folds < 0))}"
+        why = "the splitter never holds them out"
+        raise InputError(message("cv", rows, why, "use a splitter that partitions the samples"))
+    if groups is not None:
+        pairs = np.unique(np.stack([groups, folds]), axis=1)
+        lesions, count = np.unique(pairs[0], return_counts=True)
+        if (count > 1).any():
+            shown = f"lesions {first_few(lesions[count > 1])}"
+            why = "the splitter puts images of one lesion into several folds"
+            raise InputError(message("cv", shown, why, "use StratifiedGroupKFold or an integer"))
+    for fold in range(folds.max() + 1):
+        absent = np.setdiff1d(np.unique(y), y[folds != fold])
+        if len(absent):
+            why = f"without fold {fold} there is none of class {first_few(names[absent])}"
+            raise InputError(message("cv", f"fold {fold}", why, "use fewer folds, or add lesions"))
+    return folds
+
+
+def content_digests(X) -> np.ndarray | None:
+    """Return a 64-bit digest of the content of each sample, to recognise it later.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, …), or an object with ``digests``
+
+    Returns
+    -------
+    ndarray of uint64 of shape (n_samples,), or None when the samples cannot be read as bytes
+
+    Examples
+    --------
+    >>> first, again = content_digests(np.array([[1.0, 2.0], [1.0, 2.0]]))
+    >>> first == again
+    np.True_
+    """
+    digests = getattr(X, "digests", None)
+    if digests is None:
+        rows = X.to_numpy() if hasattr(X, "to_numpy") else X
+        if not isinstance(rows, np.ndarray) or rows.dtype == object:
+            return None
+        digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows]
+    return np.array([int.from_bytes(digest[:8], "little") for digest in digests], dtype=np.uint64)

@@ -1,0 +1,165 @@
+"""Class folders, and lesions from names, functions, mappings and tables."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from dataset_files import digest, touch
+
+from skinensemble.datasets import load_image_folder
+from skinensemble.exceptions import DatasetError, InputError
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Twelve images of six lesions in three classes, one class with a subfolder."""
+    root = tmp_path / "own"
+    for code, lesions in {"mel": (1, 2), "nv": (3, 4), "bkl": (5, 6)}.items():
+        touch(root / code, [f"p{lesion}_{view}.jpg" for lesion in lesions for view in "ab"])
+    (root / "nv" / "2019").mkdir()
+    (root / "nv" / "p4_b.jpg").rename(root / "nv" / "2019" / "p4_b.PNG")
+    touch(root / "nv", [".hidden.jpg", "notes.txt", "Thumbs.db"])
+    return root
+
+
+def test_folders_are_classes(own):
+    bunch = load_image_folder(own)
+    assert bunch.target.tolist() == ["bkl"] * 4 + ["mel"] * 4 + ["nv"] * 4
+    assert bunch.images[0] == str(own / "bkl" / "p5_a.jpg")
+    assert bunch.images.tolist() == sorted(bunch.images.tolist())
+    assert bunch.groups is None
+    assert bunch.frame["image"][8] == "nv/2019/p4_b.PNG"
+    images, target = load_image_folder(own, return_X_y=True)
+    assert images.tolist() == bunch.images.tolist()
+    assert target.tolist() == bunch.target.tolist()
+
+
+EXPECTED = ["p5", "p5", "p6", "p6", "p1", "p1", "p2", "p2", "p4", "p3", "p3", "p4"]
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        r"p\d",
+        r"/(p\d)_[ab]",
+        r"(?P<view>x)?(?P<lesion>p\d)_",
+        re.compile(r"p\d"),
+        lambda file: file.rsplit("/", 1)[1][:2],
+        {f"p{i}_{view}": f"p{i}" for i in range(1, 7) for view in "ab"},
+    ],
+    ids=["match", "group", "named", "compiled", "callable", "mapping"],
+)
+def test_lesions_from_rules(own, groups):
+    assert load_image_folder(own, groups=groups).groups.tolist() == EXPECTED
+
+
+@pytest.mark.parametrize("header", ["image,lesion_id", "image_id,lesion"])
+def test_lesions_from_a_table(own, tmp_path, header):
+    names = ["mel/p1_a.jpg", "p1_b.jpg", "p2_a", "p2_b", "p3_a", "p3_b", "p4_a", "p4_b"]
+    names += ["p5_a", "p5_b", "p6_a", "p6_b"]
+    rows = [f"{name},{re.search('p[0-9]', name)[0]}" for name in names]
+    (tmp_path / "lesions.csv").write_text("\n".join([header, *rows]))
+    for groups in (tmp_path / "lesions.csv", str(tmp_path / "lesions.csv")):
+        assert load_image_folder(own, groups=groups).groups.tolist() == EXPECTED
+
+
+def test_images_without_a_lesion_are_listed(own):
+    with pytest.raises(DatasetError, match=r"2 × no lesion id \['bkl/p6_a.jpg', 'bkl/p6_b.jpg'\]"):
+        load_image_folder(own, groups=r"p[1-5]")
+    with pytest.warns(UserWarning, match="2 of 12 rows"):
+        bunch = load_image_folder(own, groups=r"p[1-5]", on_error="skip", max_skipped=0.2)
+    assert len(bunch.images) == len(bunch.groups) == 10
+
+
+def test_a_lesion_in_two_classes(own):
+    touch(own / "mel", ["p5_c.jpg"])
+    with pytest.raises(
+        DatasetError, match=r"3 × lesion with several labels \['bkl/p5_a.jpg' \(p5: bkl, mel\)"
+    ):
+        load_image_folder(own, groups=r"p\d")
+
+
+def test_groups_are_checked(own):
+    with pytest.raises(InputError, match="groups: '\\(' – it is no regular expression"):
+        load_image_folder(own, groups="(")
+    with pytest.raises(InputError, match="groups: 3 – it is no regular expression"):
+        load_image_folder(own, groups=3)
+    with pytest.raises(DatasetError, match="there is no such file"):
+        load_image_folder(own, groups="missing.csv")
+
+
+def test_the_same_image_in_two_classes(own):
+    for code in ("mel", "nv"):
+        (own / code / "copy.jpg").write_bytes(b"one image")
+        (own / code / "other.jpg").write_bytes(f"another of {code:3}".encode())
+    before = digest(own)
+    with pytest.raises(DatasetError) as caught:
+        load_image_folder(own)
+    text = "2 × image with several labels ['mel/copy.jpg' (mel, nv), 'nv/copy.jpg' (mel, nv)]"
+    assert text in str(caught.value)
+    assert "other.jpg" not in str(caught.value)
+    with pytest.warns(UserWarning, match="2 of 16"):
+        bunch = load_image_folder(own, on_error="skip", max_skipped=0.2)
+    assert len(bunch.images) == 14
+    assert digest(own) == before
+
+
+def test_a_link_to_an_image_of_another_class(own):
+    (own / "mel" / "again.jpg").symlink_to(own / "nv" / "p3_a.jpg")
+    with pytest.raises(DatasetError, match=r"2 × image with several labels .*mel/again.jpg"):
+        load_image_folder(own)
+
+
+def test_everything_in_the_wrong_place_is_listed(own, tmp_path):
+    touch(own, ["stray.jpg"])
+    touch(own / "mel", ["scan.dcm", "phone.HEIC"])
+    (own / "df").mkdir()
+    touch(tmp_path / "elsewhere", ["x.jpg"])
+    (own / "vasc").symlink_to(tmp_path / "elsewhere")
+    (own / "mel" / "x.jpg").symlink_to(tmp_path / "elsewhere" / "x.jpg")
+    with pytest.raises(DatasetError) as caught:
+        load_image_folder(own)
+    text = str(caught.value)
+    assert "1 × not in a class folder ['stray.jpg']" in text
+    assert "1 × class folder without images ['df']" in text
+    assert "2 × unsafe link [" in text
+    assert "2 × format not read [" in text
+    assert "'mel/scan.dcm' (.dcm: export it as PNG or JPEG)" in text
+    with pytest.warns(UserWarning, match="1 of 13 rows"):
+        bunch = load_image_folder(own, on_error="skip", max_skipped=0.1)
+    assert len(bunch.images) == 12
+    assert len(bunch.problems) == 6
+
+
+def test_expected_classes(own):
+    classes = ["mel", "nv", "bkl"]
+    assert len(load_image_folder(own, classes=classes).images) == 12
+    (own / "bkl").rename(own / "BKL2")
+    with pytest.raises(DatasetError) as caught:
+        load_image_folder(own, classes=classes)
+    assert "4 × unknown label ['BKL2/p5_a.jpg' (BKL2)" in str(caught.value)
+    assert "1 × class folder without images ['bkl']" in str(caught.value)
+
+
+def test_folders_named_like_nothing_are_classes(tmp_path):
+    touch(tmp_path / "none", ["a.jpg"])
+    touch(tmp_path / "some", ["b.jpg"])
+    assert load_image_folder(tmp_path).target.tolist() == ["none", "some"]
+
+
+def test_folders_that_are_no_data_set(own):
+    with pytest.raises(DatasetError, match="there is no such folder – pass the folder that holds"):
+        load_image_folder(own / "missing")
+    with pytest.raises(DatasetError, match="it is a file, not a folder"):
+        load_image_folder(own / "mel" / "p1_a.jpg")
+    with pytest.raises(DatasetError, match=r"fewer than two class folders \(none\)"):
+        load_image_folder(own / "mel")
+
+
+def test_one_class_is_enough_when_it_is_named(own):
+    with pytest.raises(DatasetError, match=r"fewer than two class folders \(2019\)"):
+        load_image_folder(own / "nv")
+    with pytest.warns(UserWarning, match="3 × not in a class folder"):
+        bunch = load_image_folder(own / "nv", classes=["2019"], on_error="skip", max_skipped=1)
+    assert bunch.target.tolist() == ["2019"]
