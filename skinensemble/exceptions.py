@@ -8,6 +8,7 @@ SkinEnsembleError
 ├── WeightsError (OSError)             a backbone's weights that cannot be had, or do not fit
 ├── MemberError (ValueError)           a member that failed, and what it raised
 ├── ModelFileError (ValueError)        a saved file that is damaged, foreign or of another version
+├── SaveError (OSError)                a file that could not be written; nothing is left half done
 └── MissingDependencyError (ImportError)   an optional package that is not installed
 
 Every message reads ``<what>: <thing> – <why> – <what to do>``; :func:`message` writes it.
@@ -25,6 +26,7 @@ __all__ = [
     "MemberError",
     "MissingDependencyError",
     "ModelFileError",
+    "SaveError",
     "SkinEnsembleError",
     "UngroupedWarning",
     "WeightsError",
@@ -72,6 +74,10 @@ class MemberError(SkinEnsembleError, ValueError):
 
 class ModelFileError(SkinEnsembleError, ValueError):
     """A saved file that is damaged, of another format or of a newer version."""
+
+
+class SaveError(SkinEnsembleError, OSError):
+    """A file that could not be saved; ``errno`` is the system's number for the reason."""
 
 
 class MissingDependencyError(SkinEnsembleError, ImportError):

@@ -40,17 +40,13 @@ def check_labels(y) -> tuple[np.ndarray, np.ndarray]:
     >>> check_labels(["nv", "mel", "nv"])
     (array(['mel', 'nv'], dtype='<U3'), array([1, 0, 1]))
     """
-    y = column_or_1d(y, warn=True)
-    if y.dtype == object:
-        _refuse_missing(y)
-        kinds = sorted({type(label).__name__ for label in y})
-        if len(kinds) > 1:
-            why = "labels of mixed types cannot be told apart"
-            raise InputError(message("y", " and ".join(kinds), why, "use strings throughout"))
-        y = np.array(y.tolist())
+    y = column_or_1d(_as_given(y), warn=True)
+    missing = _missing(y)
+    if missing:
+        why = "the label is missing"
+        raise InputError(message("y", f"rows {first_few(missing)}", why, "label or remove them"))
+    y = _of_one_type("y", y)
     check_classification_targets(y)
-    if y.dtype.kind in "US":
-        _refuse_missing(y)
     classes, encoded = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         why = f"there is one class only ({first_few(classes.tolist())})"
@@ -58,11 +54,28 @@ def check_labels(y) -> tuple[np.ndarray, np.ndarray]:
     return classes, encoded
 
 
-def _refuse_missing(y: np.ndarray) -> None:
-    missing = [row for row, label in enumerate(y) if label is None or label != label or label == ""]
-    if missing:
-        why = "the label is missing"
-        raise InputError(message("y", f"rows {first_few(missing)}", why, "label or remove them"))
+def _as_given(values):
+    # NumPy turns a list of strings and NaN into strings throughout, "nan" among them.
+    return np.array(values, dtype=object) if isinstance(values, list | tuple) else values
+
+
+def _missing(values: np.ndarray) -> list[int]:
+    return [row for row, value in enumerate(values.tolist()) if _is_missing(value)]
+
+
+def _is_missing(value) -> bool:
+    # pandas' NA can neither be compared nor, without pandas, be imported.
+    return value is None or type(value).__name__ == "NAType" or value != value or value == ""
+
+
+def _of_one_type(name: str, values: np.ndarray) -> np.ndarray:
+    if values.dtype != object:
+        return values
+    kinds = sorted({type(value).__name__ for value in values})
+    if len(kinds) > 1:
+        why = "values of mixed types cannot be told apart"
+        raise InputError(message(name, " and ".join(kinds), why, "use strings throughout"))
+    return np.array(values.tolist())
 
 
 def check_groups(groups, y: np.ndarray, classes: np.ndarray) -> np.ndarray | None:
@@ -91,16 +104,16 @@ def check_groups(groups, y: np.ndarray, classes: np.ndarray) -> np.ndarray | Non
         text = message("groups", "not given", why, "pass groups=lesion_ids")
         warnings.warn(text, UngroupedWarning, stacklevel=3)
         return None
-    groups = column_or_1d(groups)
+    groups = column_or_1d(_as_given(groups))
     if len(groups) != len(y):
         why = f"one per sample is needed, y has {len(y)}"
         raise InputError(message("groups", f"{len(groups)} lesions", why, "pass one per sample"))
-    missing = [row for row, lesion in enumerate(groups) if lesion is None or lesion != lesion]
+    missing = _missing(groups)
     if missing:
         remedy = "give each image without a known lesion an id of its own"
         shown = f"rows {first_few(missing)}"
         raise InputError(message("groups", shown, "the lesion is missing", remedy))
-    names, lesions = np.unique(groups, return_inverse=True)
+    names, lesions = np.unique(_of_one_type("groups", groups), return_inverse=True)
     pairs = np.unique(np.stack([lesions, y]), axis=1)
     twice, count = np.unique(pairs[0], return_counts=True)
     if (count > 1).any():

@@ -25,10 +25,12 @@ class ModelBuilder:
 
     def __call__(self, images: Any, weights: str | Path | None) -> Any:
         """Return the feature maps of the network on `images`, a Keras tensor."""
+        import keras
+
         if weights == "imagenet":
             weights = self._imagenet()
-        network: Any = self.build(tuple(images.shape[1:]))
-        if not isinstance(network, _model_class()):
+        network = self.build(tuple(images.shape[1:]))
+        if not isinstance(network, keras.Model):
             raise self._unusable(type(network).__name__)
         if not network.built:
             network.build((None, *images.shape[1:]))
@@ -53,12 +55,6 @@ class ModelBuilder:
         why = f"its builder returned {returned}"
         remedy = "return a keras.Model from images to feature maps (b, h, w, d), without its top"
         return InputError(message("backbone", self.name, why, remedy))
-
-
-def _model_class() -> type:
-    import keras
-
-    return keras.Model
 
 
 def graft(network: keras.Model, images: Any) -> Any:

@@ -47,7 +47,7 @@ class Extractor:
         What to call it while it runs.
     fit : {"crop", "pad", "squash"}, default="crop"
         How images are brought to size.
-    batch_size : int, default=32
+    batch_size : int, default=16
         Images in a batch.
 
     Attributes
@@ -74,7 +74,7 @@ class Extractor:
     """
 
     def __init__(
-        self, model: keras.Model, name: str, fit: str = "crop", *, batch_size: int = 32
+        self, model: keras.Model, name: str, fit: str = "crop", *, batch_size: int = 16
     ) -> None:
         check_fit(fit)
         # Part of the structure, so set before the fingerprint is taken.
@@ -219,7 +219,7 @@ def _first_of_each(digests: Sequence[bytes], positions: np.ndarray) -> dict[byte
 
 def _check_batch_size(batch_size: int) -> int:
     if not hasattr(batch_size, "__index__") or isinstance(batch_size, bool) or batch_size < 1:
-        raise InputError(message("batch_size", repr(batch_size), "not a positive int", "pass 32"))
+        raise InputError(message("batch_size", repr(batch_size), "not a positive int", "pass 16"))
     return int(batch_size)
 
 

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from skinensemble.exceptions import InputError, first_few, message
+from skinensemble.exceptions import InputError, SaveError, first_few, message
 from skinensemble.features._sidecar import Sidecar, UnusableShard, encode_rows, read_sidecar
-from skinensemble.persistence._atomic import SaveError, replace_file, write_all
+from skinensemble.persistence._atomic import replace_file, write_all
 
 __all__ = ["ShardRows", "StoreWarning"]
 

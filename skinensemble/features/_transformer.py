@@ -45,7 +45,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
     store : FeatureStore, path-like or None, default=None
         Where features are kept: a store, the folder of one on disk, or None for the one in memory
         that the process shares.
-    batch_size : int, default=32
+    batch_size : int, default=16
         Images that the network sees at once.
     verbose : {0, 1, 2}, default=0
         Silent; a progress bar; one line.
@@ -75,7 +75,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         pooling="avg",
         image_fit="crop",
         store=None,
-        batch_size=32,
+        batch_size=16,
         verbose=0,
     ):
         self.backbone = backbone
@@ -124,7 +124,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        float32 ndarray of shape (n_images, n_features_out_)
+        float32 ndarray of shape (n_images, n_features)
 
         Raises
         ------
@@ -175,7 +175,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of str of shape (n_features_out_,)
+        ndarray of str of shape (n_features,)
         """
         extractor = self._extractor()
         names = [f"{extractor.name}_{index}" for index in range(extractor.n_features)]

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from skinensemble.exceptions import InputError, MemberError, message
-from skinensemble.members._network import build_head, fold_scaling, shuffled_batches
+from skinensemble.members._network import build_head, compiled_twin, fold_scaling, shuffled_batches
 from skinensemble.persistence._codec import dump_params, load_params, load_weights
 from skinensemble.validation import check_labels
 
@@ -202,15 +202,8 @@ class DenseHead(ClassifierMixin, BaseEstimator):
                 keras.callbacks.EarlyStopping(patience=self.patience, restore_best_weights=True)
             )
         batches = shuffled_batches(X[train], y[train], weight[train], self.batch_size, seed)
-        self.model_.compile(
-            keras.optimizers.Adam(self.learning_rate),
-            "sparse_categorical_crossentropy",
-            weighted_metrics=["accuracy"],
-            # XLA takes longer to compile a small head than to train it; whole epochs run as one.
-            jit_compile=False,
-            steps_per_execution=len(batches),
-        )
-        history = self.model_.fit(
+        twin = compiled_twin(self, self.model_, len(batches))
+        history = twin.fit(
             batches,
             epochs=self.epochs,
             validation_data=(X[held_out], y[held_out], weight[held_out]) if len(held_out) else None,
@@ -219,6 +212,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
             verbose=self.verbose,
         )
         self.history_ = {key: [float(v) for v in values] for key, values in history.history.items()}
+        self.model_.set_weights(twin.get_weights())
         if not all(np.isfinite(weights).all() for weights in self.model_.get_weights()):
             why = f"the loss is not finite after {len(history.epoch)} epochs"
             remedy = "lower learning_rate, or check the features for extreme values"

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
+
 import numpy as np
+
+_MOST_TWINS = 8
+# One cache a thread: a network can be trained by one thread at a time only.
+_TWINS = threading.local()
 
 
 def build_head(head, n_features: int, n_classes: int, seed: int):
@@ -25,6 +32,43 @@ def build_head(head, n_features: int, n_classes: int, seed: int):
         stack.append(layers.Activation(head.activation))
         stack.append(layers.Dropout(head.dropout, seed=int(next(seeds))))
     return keras.Sequential([*stack, dense(n_classes, "softmax")])
+
+
+def compiled_twin(head, model, n_steps: int):
+    """Return a compiled model like `model`, from a small cache, in the same untrained state.
+
+    Tracing a graph takes longer than training a small head, and every traced graph stays in
+    memory: the heads of all folds and stages with the same shape are trained in one network.
+    """
+    import keras
+
+    shape = (*model.input_shape, *model.output_shape, n_steps)
+    key = repr((shape, head.units, head.dropout, head.batch_normalization, head.activation))
+    key += repr((head.l2, head.learning_rate))
+    cache = _TWINS.__dict__.setdefault("compiled", OrderedDict())
+    if key not in cache:
+        cache[key] = build_head(head, shape[1], model.output_shape[1], seed=0)
+        cache[key].compile(
+            keras.optimizers.Adam(head.learning_rate),
+            "sparse_categorical_crossentropy",
+            weighted_metrics=["accuracy"],
+            # XLA takes longer to compile a small head than to train it; whole epochs run as one.
+            jit_compile=False,
+            steps_per_execution=n_steps,
+        )
+        while len(cache) > _MOST_TWINS:
+            cache.popitem(last=False)
+    cache.move_to_end(key)
+    twin = cache[key]
+    # Dropout's random state is a variable too; the optimizer starts from nothing again.
+    for variable, start in zip(twin.variables, model.variables, strict=True):
+        variable.assign(start)
+    for variable in twin.optimizer.variables:
+        if variable is not twin.optimizer._learning_rate:
+            variable.assign(keras.ops.zeros_like(variable))
+    twin.optimizer.learning_rate = head.learning_rate
+    twin.stop_training = False
+    return twin
 
 
 def fold_scaling(model, mean: np.ndarray, scale: np.ndarray) -> None:

@@ -93,7 +93,10 @@ def _versions() -> dict[str, Any]:
     packages = ("skinensemble", "keras", "tensorflow", "jax", "torch", "scikit-learn")
     found = {name: _version(name) for name in packages}
     known = {name: number for name, number in found.items() if number is not None}
-    return {"python": platform.python_version(), "numpy": np.__version__, **known}
+    # Threads and oneDNN change the last bits of what a network computes.
+    machine = {"machine": platform.machine(), "cpus": os.cpu_count()}
+    machine["onednn"] = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default")
+    return {"python": platform.python_version(), "numpy": np.__version__, **known, **machine}
 
 
 def _version(package: str) -> str | None:

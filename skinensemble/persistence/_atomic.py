@@ -19,14 +19,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from skinensemble.exceptions import SkinEnsembleError, message
+from skinensemble.exceptions import SaveError, SkinEnsembleError, message
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["SaveError", "replace_file", "write_all"]
+__all__ = ["replace_file", "write_all"]
 
 _TEMPORARY = re.compile(r"\.skinensemble-[0-9a-f]{16}\.tmp")
 _ATTEMPTS = 8
@@ -34,10 +34,6 @@ _NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 _Result = TypeVar("_Result")
-
-
-class SaveError(SkinEnsembleError, OSError):
-    """A file that could not be saved; ``errno`` is the system's number for the reason."""
 
 
 def replace_file(
@@ -63,7 +59,8 @@ def replace_file(
     ------
     SaveError
         When the disk is full, the folder is missing or cannot be written to, or the target is no
-        ordinary file. What was at `path` before is unchanged, and no temporary file is left.
+        ordinary file. No temporary file is left, and what was at `path` before is unchanged,
+        unless the new file was already in place and only syncing the folder failed.
     """
     target = Path(path)
     try:

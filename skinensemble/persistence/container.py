@@ -38,8 +38,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skinensemble.exceptions import ModelFileError, first_few, message
-from skinensemble.persistence._atomic import SaveError
+from skinensemble.exceptions import ModelFileError, SaveError, first_few, message
 from skinensemble.persistence._header import (
     DIGEST,
     FORMAT_VERSION,

@@ -19,10 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from skinensemble.exceptions import InputError
+from skinensemble.exceptions import InputError, SaveError
 from skinensemble.features import FeatureStore, StoreWarning, default_store, resolve_store
 from skinensemble.features import _shards as shards
-from skinensemble.persistence._atomic import SaveError
 
 NETWORK = "ab" * 32
 OTHER = "cd" * 32
@@ -451,7 +450,7 @@ class TestFailures:
         script = f"""
 import resource, numpy as np
 from skinensemble.features._store import FeatureStore
-from skinensemble.persistence._atomic import SaveError
+from skinensemble.exceptions import SaveError
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 store = FeatureStore({str(tmp_path)!r})
 keys = [bytes([5, n]) for n in range(100)]

@@ -1,0 +1,126 @@
+"""The command line: ``skinensemble train``, ``predict``, ``evaluate``, ``info`` and more.
+
+Each command is a module here with two functions: ``add_parser`` describes its options, ``run``
+does the work. What a command needs is imported in ``run``, so that help is there at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+
+from skinensemble import __version__
+from skinensemble.cli import backbones, demo, evaluate, info, predict, train
+
+__all__ = ["main"]
+
+_COMMANDS = (train, predict, evaluate, info, backbones, demo)
+_EPILOG = "Research software, not a medical device: no verdict replaces a physician."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, default=None
+        The arguments; None takes those of the process.
+
+    Returns
+    -------
+    int
+        0 when all is well; 1 when data, a model or a file cannot be used; 2 when the arguments
+        cannot; 130 after Ctrl-C; 141 when the reader of the output has gone.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    skinensemble ...
+    0
+    """
+    # TensorFlow reads it when it is imported, which no command has done yet.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:  # argparse has said why
+        return stop.code if isinstance(stop.code, int) else 2
+    debug = getattr(args, "debug", False)
+    with _warnings_as_lines(debug):
+        try:
+            code = args.run(args)
+            sys.stdout.flush()
+            return code
+        except KeyboardInterrupt:
+            _say("stopped")
+            return 130
+        except BrokenPipeError:
+            _close_stdout()
+            return 141
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            _say(f"error: {_explain(error)}")
+            return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="skinensemble",
+        description="Voting ensembles of transfer-learned networks for dermatoscopic images.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"skinensemble {__version__}")
+    # Accepted before and after the command; a default there would undo what was given here.
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    for each in (parser, common):
+        each.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in _COMMANDS:
+        module.add_parser(commands, parents=[common])
+    return parser
+
+
+@contextlib.contextmanager
+def _warnings_as_lines(debug: bool) -> Iterator[None]:
+    """Show what concerns the user as one line each, once; the rest only for debugging."""
+    seen: set[str] = set()
+
+    def show(text, category, filename, lineno, file=None, line=None):
+        words = " ".join(str(text).split())
+        if words not in seen:
+            seen.add(words)
+            _say(f"warning: {words}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default" if debug else "ignore")
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+def _explain(error: Exception) -> str:
+    from skinensemble.exceptions import SkinEnsembleError
+
+    text = " ".join(str(error).split())
+    if isinstance(error, SkinEnsembleError):
+        return text
+    if isinstance(error, OSError):
+        return text or type(error).__name__
+    kind = type(error).__name__
+    return f"{kind}: {text} – this should not happen – repeat with --debug and report it"
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"skinensemble: {text}", file=sys.stderr, flush=True)
+
+
+def _close_stdout() -> None:
+    """Let the interpreter's last flush go nowhere instead of failing again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,226 @@
+"""Labelled images from the command line: which data set it is, and what to do about bad files."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skinensemble.exceptions import DatasetError, ImageReadError, InputError, first_few, message
+
+__all__ = ["Data", "add_data_options", "load_data"]
+
+FORMATS = ("ham10000", "isic", "folder", "dermamnist")
+_TABLES = (".csv", ".tab", ".tsv", ".txt")
+_MARKS = {
+    "ham10000_metadata": "ham10000",
+    "isic2018_task3_test_groundtruth": "ham10000",
+    "dermamnist": "dermamnist",
+}
+# Which options say something about which formats.
+_ONLY = {
+    "groundtruth": ("isic",),
+    "other": ("isic",),
+    "lesions": ("isic", "folder"),
+    "split": ("ham10000", "dermamnist"),
+}
+
+
+@dataclass
+class Data:
+    """Labelled images.
+
+    Attributes
+    ----------
+    images : ImageSource
+    target : ndarray of str of shape (n_images,)
+    groups : ndarray of shape (n_images,), or None
+        Lesion of each image, where it is known.
+    """
+
+    images: Any
+    target: Any
+    groups: Any
+
+    def part(self, rows) -> Data:
+        """Return some of the images."""
+        groups = None if self.groups is None else self.groups[rows]
+        return Data(self.images[rows], self.target[rows], groups)
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the data set and the options that say how it is read."""
+    parser.add_argument(
+        "data", metavar="DATA", help="folder, table or .npz file of labelled images"
+    )
+    options = parser.add_argument_group("data")
+    options.add_argument(
+        "--format",
+        choices=("auto", *FORMATS),
+        default="auto",
+        help="ham10000: its folder or metadata table; isic: a folder of images, with --groundtruth;"
+        " folder: one subfolder per diagnosis; dermamnist: its .npz file (default: look)",
+    )
+    options.add_argument("--groundtruth", metavar="CSV", help="isic: one-hot table of diagnoses")
+    options.add_argument(
+        "--lesions",
+        metavar="TABLE|REGEX",
+        help="isic, folder: table of image and lesion_id; folder: or a regular expression that"
+        " finds the lesion in a file's path. Without it figures come out too good",
+    )
+    options.add_argument(
+        "--other",
+        metavar="drop|keep|scc=CODE",
+        help="isic: what becomes of SCC and UNK, which are not of the seven types (default: drop)",
+    )
+    options.add_argument(
+        "--split", help="ham10000: train or test; dermamnist: train, val, test or all"
+    )
+    options.add_argument(
+        "--on-error",
+        choices=("raise", "skip"),
+        default="raise",
+        help="bad images and table rows: stop before anything is trained and list them (default),"
+        " or leave them out",
+    )
+    options.add_argument(
+        "--max-skipped",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="with --on-error skip, stop when more than this share is bad (default: 0.05)",
+    )
+    options.add_argument("--report", metavar="CSV", help="write every problem of the data there")
+
+
+def load_data(args: argparse.Namespace) -> Data:
+    """Read the tables, decode every image once, and return those that can be used.
+
+    Raises
+    ------
+    InputError
+        When the format cannot be told, or an option does not belong to it.
+    DatasetError, ImageReadError
+        When tables, folders or images are bad; all problems are listed.
+    """
+    kind = _format(args)
+    foreign = [f"--{name}" for name, of in _ONLY.items() if kind not in of and getattr(args, name)]
+    if foreign:
+        why = f"the data are read as {kind}, which takes no such option"
+        raise InputError(message("option", first_few(foreign), why, "leave it out, or set --format"))
+    bunch = _read(kind, args)
+    return _check(Data(bunch.images, bunch.target, bunch.groups), args)
+
+
+def _read(kind: str, args: argparse.Namespace):
+    from skinensemble import datasets
+
+    path = args.data
+    policy = {
+        "on_error": args.on_error,
+        "max_skipped": args.max_skipped,
+        "report": args.report,
+    }
+    if kind == "ham10000":
+        return datasets.load_ham10000(path, split=args.split or "train", **policy)
+    if kind == "isic":
+        if args.groundtruth is None:
+            why = "the images alone do not say what they show"
+            raise InputError(message("--groundtruth", "not given", why, "pass the one-hot table"))
+        other = _other(args.other)
+        return datasets.load_isic(
+            path, args.groundtruth, lesions_csv=args.lesions, other=other, **policy
+        )
+    if kind == "folder":
+        return datasets.load_image_folder(path, groups=args.lesions, **policy)
+    return datasets.load_dermamnist(path, args.split or "train")
+
+
+def _format(args: argparse.Namespace) -> str:
+    if args.format != "auto":
+        return args.format
+    if args.groundtruth is not None:
+        return "isic"
+    path = Path(args.data).expanduser()
+    if not path.exists():
+        raise DatasetError(message("data", path, "there is no such file", "check the path"))
+    found = _folder_format(path) if path.is_dir() else _file_format(path)
+    if found is None:
+        why = "neither HAM10000, nor DermaMNIST, nor a folder with one subfolder per diagnosis"
+        remedy = "pass --format, or --groundtruth for images of the ISIC challenges"
+        raise DatasetError(message("data", path, why, remedy))
+    return found
+
+
+def _file_format(path: Path) -> str | None:
+    if path.suffix.lower() == ".npz":
+        return "dermamnist"
+    return "ham10000" if path.suffix.lower() in _TABLES else None
+
+
+def _folder_format(path: Path) -> str | None:
+    entries = [entry for entry in os.scandir(path) if not entry.name.startswith(".")]
+    for mark, kind in _MARKS.items():
+        if any(entry.is_file() and entry.name.lower().startswith(mark) for entry in entries):
+            return kind
+    return "folder" if sum(entry.is_dir() for entry in entries) > 1 else None
+
+
+def _other(text: str | None) -> str | dict[str, str]:
+    if text is None or "=" not in text:
+        return text or "drop"
+    code, _, label = text.partition("=")
+    return {code.strip().lower(): label.strip()}
+
+
+def _check(data: Data, args: argparse.Namespace) -> Data:
+    """Decode every image, so that a bad one is known before hours of training."""
+    import numpy as np
+
+    from skinensemble.images import check_images
+
+    try:
+        images, problems = check_images(data.images, on_error=args.on_error)
+    except ImageReadError as error:
+        _append(args.report, error.problems)
+        raise
+    _append(args.report, problems)
+    if not problems:
+        return Data(images, data.target, data.groups)
+    good = np.ones(len(data.target), bool)
+    good[[problem.index for problem in problems]] = False
+    _check_loss(data.target, good, args)
+    groups = None if data.groups is None else data.groups[good]
+    return Data(images, data.target[good], groups)
+
+
+def _check_loss(target, good, args: argparse.Namespace) -> None:
+    import numpy as np
+
+    bad = int(np.sum(~good))
+    lost = np.setdiff1d(target, target[good])
+    shown = f"{bad} of {len(good)} images cannot be read"
+    remedy = "repair them (--report FILE lists all)"
+    if len(lost):
+        why = f"no image would be left of class {first_few(lost)}"
+        raise DatasetError(message("data", shown, why, remedy))
+    if bad > args.max_skipped * len(good):
+        why = f"more than --max-skipped {args.max_skipped:g} of them"
+        raise DatasetError(message("data", shown, why, f"{remedy}, or pass a larger one"))
+    warnings.warn(message("left out", args.data, shown, remedy), UserWarning, stacklevel=2)
+
+
+def _append(report: str | None, problems) -> None:
+    """Add bad images to the report that the reader of the tables has begun."""
+    if report is None or not problems:
+        return
+    path = Path(report).expanduser()
+    fresh = not path.exists()
+    with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        writer.writerows([["row", "image", "problem"]] if fresh else [])
+        writer.writerows(["", problem.name, problem.problem] for problem in problems)

@@ -1,0 +1,57 @@
+"""Files that the commands write: looked at before the work starts, written whole or not at all."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from skinensemble.exceptions import InputError, message
+
+__all__ = ["add_force", "check_output", "write_csv"]
+
+
+def add_force(parser) -> None:
+    """Add the option that lets existing files be replaced."""
+    parser.add_argument("--force", action="store_true", help="replace output files that exist")
+
+
+def check_output(args: argparse.Namespace, name: str) -> Path | None:
+    """Return the path given for an option, once it is clear that it can be written.
+
+    Raises
+    ------
+    InputError
+        When the file exists and ``--force`` was not given, or its folder cannot be written to.
+    """
+    given = getattr(args, name)
+    if given is None:
+        return None
+    path, option = Path(given).expanduser(), f"--{name.replace('_', '-')}"
+    if path.is_dir():
+        raise InputError(message(option, path, "it is a folder", "give the path of a file"))
+    if path.exists() and not args.force:
+        raise InputError(message(option, path, "it exists", "choose another name, or pass --force"))
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        why = f"nothing can be written to {path.absolute().parent} ({error.strerror})"
+        remedy = "make the folder, change its rights, or write elsewhere"
+        raise InputError(message(option, path, why, remedy)) from error
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table to a file that is replaced in one step."""
+    from skinensemble.persistence._atomic import replace_file, write_all
+
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    # Names of files need not be valid Unicode; their bytes come back as they were.
+    data = text.getvalue().encode("utf-8", "surrogateescape")
+    replace_file(path, len(data), lambda file: write_all(file, data))

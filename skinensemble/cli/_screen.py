@@ -1,0 +1,125 @@
+"""What the commands show, and where: results on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+__all__ = [
+    "columns",
+    "comma_list",
+    "count",
+    "load_keras",
+    "print_json",
+    "progress_on_stderr",
+]
+
+
+def comma_list(text: str) -> list[str]:
+    """Split ``"a,b"``; the type of options that take several values.
+
+    Examples
+    --------
+    >>> comma_list("akiec, mel")
+    ['akiec', 'mel']
+    """
+    values = [value.strip() for value in text.split(",")]
+    if not all(values):
+        raise argparse.ArgumentTypeError(f"empty value in {text!r}")
+    return values
+
+
+def columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return an aligned table; columns of numbers read right.
+
+    Examples
+    --------
+    >>> print(columns(["file", "p"], [["a.jpg", "0.5"], ["long.jpg", "0.25"]]))
+    file         p
+    a.jpg      0.5
+    long.jpg  0.25
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+    parts = []
+    for name, *column in zip(header, *cells, strict=True):
+        width = max(map(len, [name, *column]))
+        right = all(_is_number(cell) for cell in column if cell) and any(column)
+        align = str.rjust if right else str.ljust
+        parts.append([align(cell, width) for cell in [name, *column]])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*parts, strict=True))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; figures that are not defined become null."""
+    print(json.dumps(_defined(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _defined(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and value - value != 0 else value
+
+
+@contextlib.contextmanager
+def progress_on_stderr(quiet: bool = False) -> Iterator[None]:
+    """Send what the library prints while it works to standard error, or nowhere."""
+    with contextlib.ExitStack() as stack:
+        target = stack.enter_context(open(os.devnull, "w")) if quiet else sys.stderr  # noqa: PTH123
+        stack.enter_context(contextlib.redirect_stdout(target))
+        yield
+
+
+def load_keras(args: argparse.Namespace) -> None:
+    """Import Keras without the lines that its backend writes before it can be told not to.
+
+    They go to the file descriptor, past Python; they are shown when the import fails, and with
+    ``--debug``.
+    """
+    if "keras" in sys.modules:
+        return
+    if getattr(args, "debug", False):
+        import keras
+
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as noise:
+        os.dup2(noise.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        except BaseException:
+            noise.seek(0)
+            os.write(kept, noise.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def count(number: int, thing: str) -> str:
+    """Return ``1 image`` or ``2 images``.
+
+    Examples
+    --------
+    >>> count(1, "image"), count(1200, "lesion")
+    ('1 image', '1,200 lesions')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -1,0 +1,82 @@
+"""``skinensemble evaluate``: how good a saved cascade is on labelled images."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+
+from skinensemble.cli._data import Data, add_data_options, load_data
+from skinensemble.cli._screen import load_keras, print_json, progress_on_stderr
+
+__all__ = ["add_parser", "load_cascade", "run"]
+
+
+def add_parser(commands, **options) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="judge a saved cascade on labelled images",
+        description="Print each member, each voting rule and the constant answers side by side,"
+        " with 95 % intervals by bootstrap of lesions.",
+        **options,
+    )
+    parser.add_argument("model", metavar="MODEL", help="file that train wrote")
+    add_data_options(parser)
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, read, judge."""
+    from skinensemble.report import evaluate
+
+    cascade = load_cascade(args)
+    data = load_data(args)
+    known = _warn_if_trained(cascade, data)
+    with progress_on_stderr():
+        report = evaluate(cascade, data.images, data.target, groups=data.groups)
+    report.notes.extend(known)
+    if args.json:
+        print_json(report.to_dict())
+    else:
+        print(report)
+    return 0
+
+
+def load_cascade(args: argparse.Namespace):
+    """Return the cascade in the file ``args.model``.
+
+    Raises
+    ------
+    ModelFileError
+        When the file cannot be loaded, or holds something else than a cascade.
+    """
+    from skinensemble.exceptions import ModelFileError, message
+    from skinensemble.persistence.container import read_config
+
+    kind = read_config(args.model).get("root", {}).get("type")
+    if kind != "Cascade":
+        why = f"it holds a {kind}, not a cascade"
+        raise ModelFileError(message("cannot use", args.model, why, "pass a file of train"))
+    load_keras(args)
+    from skinensemble.persistence import load
+
+    return load(args.model)
+
+
+def _warn_if_trained(cascade, data: Data) -> list[str]:
+    """Say so when images were trained on: figures on them mean nothing."""
+    import numpy as np
+
+    from skinensemble.validation import content_digests
+
+    known, own = cascade.triage_.digests_, content_digests(data.images)
+    if known is None or own is None or not np.isin(own, known).any():
+        return []
+    seen = int(np.isin(own, known).sum())
+    text = (
+        f"{seen} of {len(own)} images were trained on: these figures flatter."
+        " Judge on lesions that the cascade has never seen."
+    )
+    warnings.warn(text, UserWarning, stacklevel=2)
+    return [text]

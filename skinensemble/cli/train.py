@@ -1,0 +1,216 @@
+"""``skinensemble train``: from labelled images to a saved cascade, judged on lesions kept aside."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from skinensemble.cli._data import Data, add_data_options, load_data
+from skinensemble.cli._outputs import add_force, check_output
+from skinensemble.cli._screen import comma_list, count, load_keras, progress_on_stderr
+
+__all__ = ["add_parser", "run"]
+
+_EXAMPLE = """\
+example:
+  skinensemble train HAM10000 --min-sensitivity 0.95 --store features --output cascade.h5
+"""
+
+
+def add_parser(commands, **options) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "train",
+        help="train a cascade on labelled images",
+        description="Train a two-stage cascade, save it, and judge it on lesions kept aside.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **options,
+    )
+    add_data_options(parser)
+    _add_model_options(parser.add_argument_group("model"))
+    _add_run_options(parser.add_argument_group("run"))
+    parser.set_defaults(run=run)
+
+
+def _add_model_options(group) -> None:
+    group.add_argument(
+        "--backbone",
+        action="extend",
+        type=comma_list,
+        metavar="NAME[,NAME…]",
+        help="one member per backbone and stage; may be repeated (default: EfficientNet-Lite0, 1"
+        " and 2; see `skinensemble backbones`)",
+    )
+    group.add_argument(
+        "--weights",
+        action="append",
+        type=_weights,
+        default=[],
+        metavar="NAME=PATH",
+        help="weights file of a backbone, or NAME=none for random ones; may be repeated (default:"
+        " the ImageNet weights)",
+    )
+    group.add_argument("--image-size", type=int, metavar="PIXELS", help="(default: the backbone's)")
+    group.add_argument(
+        "--voting",
+        metavar="RULE",
+        help="majority, soft or threshold (default: soft; with --min-sensitivity threshold)",
+    )
+    group.add_argument(
+        "--min-sensitivity",
+        type=float,
+        metavar="SHARE",
+        help="certify that at least this share of the malignant lesions is found, such as 0.95",
+    )
+    group.add_argument("--confidence", type=float, default=0.95, help="of that (default: 0.95)")
+    group.add_argument(
+        "--malignant",
+        type=comma_list,
+        metavar="CODE[,CODE…]",
+        help="diagnoses that count as malignant (default: akiec,bcc,mel)",
+    )
+    group.add_argument("--folds", type=int, help="of the out-of-fold votes (default: 5)")
+    group.add_argument("--epochs", type=int, help="of each head, at most (default: 30)")
+
+
+def _add_run_options(group) -> None:
+    group.add_argument(
+        "--hold-out",
+        type=_share,
+        default=0.2,
+        metavar="SHARE",
+        help="share of the lesions kept aside for the figures printed at the end, rounded to 1/2,"
+        " 1/3, 1/4 …; 0 for none (default: 0.2)",
+    )
+    group.add_argument("--store", metavar="DIR", help="folder that keeps features between runs")
+    group.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    group.add_argument(
+        "--output", default="cascade.h5", metavar="FILE", help="(default: cascade.h5)"
+    )
+    add_force(group)
+    group.add_argument("--quiet", action="store_true", help="no progress on standard error")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, save, judge."""
+    output = check_output(args, "output")
+    cascade = _build(args)
+    data = load_data(args)
+    _check_malignant(args, data)
+    train, test = _hold_out(data, args)
+    _check_certificate(cascade, train)
+    load_keras(args)
+    with progress_on_stderr(args.quiet):
+        cascade.fit(train.images, train.target, groups=train.groups)
+        cascade.save(output)
+    print(f"Saved {output}: trained on {_size(train)}.")
+    if cascade.certificate_ is not None:
+        print(f"Promised: {cascade.certificate_}")
+    if test is not None:
+        _judge(cascade, test, args)
+    return 0
+
+
+def _build(args: argparse.Namespace):
+    from skinensemble.backbones import get_backbone
+    from skinensemble.builders import DEFAULT_BACKBONES
+    from skinensemble.cascade import make_cascade
+    from skinensemble.taxonomy import MALIGNANT
+    from skinensemble.voting import resolve_voting_rule
+
+    names = tuple(dict.fromkeys(args.backbone or DEFAULT_BACKBONES))
+    for name in names:
+        get_backbone(name)
+    voting = args.voting or ("soft" if args.min_sensitivity is None else "threshold")
+    resolve_voting_rule(voting)
+    given = {"image_size": args.image_size, "epochs": args.epochs, "store": args.store}
+    cascade = make_cascade(
+        *names,
+        voting=voting,
+        min_sensitivity=args.min_sensitivity,
+        confidence=args.confidence,
+        weights=dict(args.weights),
+        malignant=tuple(args.malignant or MALIGNANT),
+        cv=args.folds,
+        random_state=args.seed,
+        verbose=int(not args.quiet),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    # The heads say nothing by themselves: a line for each shows that something goes on.
+    return cascade.set_params(triage__verbose=int(not args.quiet), diagnosis__verbose=1)
+
+
+def _check_malignant(args: argparse.Namespace, data: Data) -> None:
+    import numpy as np
+
+    from skinensemble.exceptions import InputError, first_few, message
+
+    known = np.unique(data.target).tolist()
+    unknown = [code for code in args.malignant or () if code not in known]
+    if unknown:
+        why = f"the data have {first_few(known)}"
+        raise InputError(message("--malignant", first_few(unknown), why, "correct the codes"))
+
+
+def _hold_out(data: Data, args: argparse.Namespace) -> tuple[Data, Data | None]:
+    """Keep whole lesions aside: one fold of k, stratified by diagnosis."""
+    import numpy as np
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    from skinensemble.validation import check_groups, check_labels, lesion_folds
+
+    if args.hold_out == 0:
+        return data, None
+    classes, encoded = check_labels(data.target)
+    lesions = check_groups(data.groups, encoded, classes)
+    lesions = np.arange(len(encoded)) if lesions is None else lesions
+    k = max(2, round(1 / args.hold_out))
+    lesion_folds(encoded, lesions, k, classes=classes)  # refuses classes that are too rare
+    folds = StratifiedGroupKFold(k, shuffle=True, random_state=args.seed)
+    train, test = next(folds.split(encoded, encoded, lesions))
+    return data.part(train), data.part(test)
+
+
+def _check_certificate(cascade, train: Data) -> None:
+    """Refuse a promise that the lesions cannot prove before anything is trained."""
+    import numpy as np
+
+    from skinensemble.thresholds import allowed_misses
+
+    rule = cascade.triage.voting
+    if not hasattr(rule, "min_sensitivity"):
+        return
+    malignant = np.isin(train.target, cascade.malignant)
+    lesions = np.flatnonzero(malignant) if train.groups is None else train.groups[malignant]
+    allowed_misses(len(np.unique(lesions)), rule.min_sensitivity, rule.confidence)
+
+
+def _judge(cascade, test: Data, args: argparse.Namespace) -> None:
+    from skinensemble.report import evaluate
+
+    with progress_on_stderr(args.quiet):
+        report = evaluate(cascade, test.images, test.target, groups=test.groups)
+    print(f"\nOn {_size(test)} kept aside:\n\n{report}")
+
+
+def _size(data: Data) -> str:
+    images = count(len(data.images), "image")
+    return images if data.groups is None else f"{images} of {count(len(set(data.groups)), 'lesion')}"
+
+
+def _weights(text: str) -> tuple[str, str | None]:
+    name, separator, source = text.partition("=")
+    if not (separator and name and source):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH")
+    if source in ("none", "imagenet"):
+        return name, None if source == "none" else source
+    return name, str(Path(source).expanduser())
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 0.5:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 0.5")
+    return value

@@ -1,0 +1,113 @@
+"""A rule of the user's own: fifteen lines, usable wherever the library's rules are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+
+from skinensemble import Stage, list_voting_rules, load, register_voting_rule, voting
+from skinensemble.exceptions import InputError, ModelFileError
+from skinensemble.persistence import save
+from skinensemble.voting import VotingRule, resolve_voting_rule
+
+
+class BestMember(VotingRule):
+    """Listen to the member with the smallest squared error alone."""
+
+    def __init__(self, power=2):
+        self.power = power
+
+    def fit(self, ballots, y, *, sample_weight=None, groups=None):
+        errors = np.abs(ballots - np.eye(ballots.shape[2])[y][:, None]) ** self.power
+        self.best_ = errors.sum(axis=(0, 2)).argmin()
+        self.errors_ = errors.mean(axis=(0, 2))
+        return self
+
+    def combine(self, ballots):
+        return ballots[:, self.best_]
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    monkeypatch.setattr(voting, "_RULES", dict(voting._RULES))
+    register_voting_rule("best_member", BestMember)
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 60)
+    return rng.standard_normal((120, 3)) + y[:, None], y, np.arange(120)
+
+
+def committee(rule) -> Stage:
+    return Stage([("flat", LogisticRegression(C=1e-9)), ("bayes", GaussianNB())], voting=rule, cv=3)
+
+
+@pytest.mark.parametrize("rule", ["best_member", BestMember(power=1)])
+def test_it_decides_a_stage_by_name_or_instance(registered, data, rule):
+    X, y, lesions = data
+    stage = committee(rule).fit(X, y, groups=lesions)
+    assert stage.voting_.best_ == 1
+    alone = stage.named_members_.bayes.predict_proba(X)
+    np.testing.assert_allclose(stage.predict_proba(X), alone, rtol=1e-12)
+    assert stage.get_params()["voting"] is rule
+
+
+def test_it_is_listed_and_resolved_afresh(registered):
+    assert "best_member" in list_voting_rules()
+    assert resolve_voting_rule("best_member") is not resolve_voting_rule("best_member")
+
+
+def test_it_comes_back_from_a_file(registered, data, tmp_path):
+    X, y, lesions = data
+    stage = committee(BestMember(power=1)).fit(X, y, groups=lesions)
+    save(stage, tmp_path / "stage.h5")
+    back = load(tmp_path / "stage.h5")
+    assert (back.voting_.power, back.voting_.best_) == (1, 1)
+    np.testing.assert_array_equal(back.voting_.errors_, stage.voting_.errors_)
+    np.testing.assert_array_equal(back.predict_proba(X), stage.predict_proba(X))
+
+
+def test_a_file_does_not_bring_its_rule(registered, data, tmp_path, monkeypatch):
+    X, y, lesions = data
+    save(committee("best_member").fit(X, y, groups=lesions), tmp_path / "stage.h5")
+    monkeypatch.delitem(voting._RULES, "best_member")
+    with pytest.raises(ModelFileError, match=r"stage\.h5.*'best_member' is not registered"):
+        load(tmp_path / "stage.h5")
+
+
+def test_an_unregistered_rule_cannot_be_saved(data, tmp_path):
+    X, y, lesions = data
+    stage = committee(BestMember()).fit(X, y, groups=lesions)
+    with pytest.raises(InputError, match=r"BestMember.*register_voting_rule\(.*BestMember\)"):
+        save(stage, tmp_path / "stage.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_stands_for_one_rule(registered):
+    register_voting_rule("best_member", BestMember)  # the same again is no conflict
+    with pytest.raises(InputError, match="voting rule: soft – the name stands for SoftVote – "):
+        register_voting_rule("soft", BestMember)
+    register_voting_rule("soft", BestMember, overwrite=True)
+    assert isinstance(resolve_voting_rule("soft"), BestMember)
+
+
+@pytest.mark.parametrize("rule", [LogisticRegression, BestMember(), "soft"])
+def test_only_subclasses_are_registered(rule):
+    with pytest.raises(InputError, match="not a subclass of VotingRule – derive"):
+        register_voting_rule("mine", rule)
+    assert "mine" not in list_voting_rules()
+
+
+@pytest.mark.parametrize("voting_", ["sofd", None, 3, "Soft"])
+def test_an_unknown_name_lists_the_known_ones(voting_):
+    with pytest.raises(InputError, match=r"^voting: .* – not one of majority, soft, threshold – "):
+        resolve_voting_rule(voting_)
+
+
+def test_a_rule_without_combine_cannot_be_made():
+    with pytest.raises(TypeError, match="combine"):
+        type("Empty", (VotingRule,), {})()

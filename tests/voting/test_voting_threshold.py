@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skinensemble import MajorityVote, SoftVote, ThresholdVote
+from skinensemble.exceptions import CertificateError, InputError
+from skinensemble.thresholds import certify_threshold
+
+
+def clinic(n_benign: int, n_malignant: int, views: int = 1, seed: int = 0):
+    """Ballots of three members on lesions of a clinic, with truth and lesions."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat([0, 1], [n_benign, n_malignant]).repeat(views)
+    p = 1 / (1 + np.exp(-(2 * y[:, None] - 1 + rng.standard_normal((len(y), 3)))))
+    return np.stack([1 - p, p], axis=2), y, np.arange(len(y)) // views
+
+
+def test_it_learns_the_certified_threshold_of_the_pooled_score():
+    ballots, y, lesions = clinic(300, 200, views=2)
+    rule = ThresholdVote(min_sensitivity=0.9, confidence=0.99).fit(ballots, y, groups=lesions)
+    expected = certify_threshold(
+        ballots[:, :, 1].mean(axis=1),
+        y == 1,
+        groups=lesions,
+        min_sensitivity=0.9,
+        confidence=0.99,
+        kind="cross-fitted",
+    )
+    assert rule.certificate_ == expected
+    assert (expected.n_malignant, expected.n_benign) == (200, 300)
+
+
+def test_it_decides_by_the_threshold_and_pools_as_its_base():
+    ballots, y, _ = clinic(300, 200)
+    rule = ThresholdVote().fit(ballots, y)
+    np.testing.assert_array_equal(rule.combine(ballots), SoftVote().combine(ballots))
+    decided, threshold = rule.decide(ballots), rule.certificate_.threshold
+    np.testing.assert_array_equal(decided, rule.combine(ballots)[:, 1] >= threshold)
+    assert np.sum((decided == 0) & (y == 1)) == rule.certificate_.misses == 4
+    assert np.sum((decided == 1) & (y == 0)) == rule.certificate_.false_alarms
+    # A tuned threshold is lower than one half, so some decisions differ from the larger share.
+    assert (decided != rule.combine(ballots).argmax(axis=1)).any()
+
+
+def test_a_score_at_the_threshold_is_positive():
+    ballots, y, _ = clinic(100, 100)
+    rule = ThresholdVote().fit(ballots, y)
+    t = rule.certificate_.threshold
+    at, below = np.array([[[1 - t, t]]]), np.array([[[1 - t + 1e-9, t - 1e-9]]])
+    assert (rule.decide(at)[0], rule.decide(below)[0]) == (1, 0)
+
+
+def test_the_base_may_be_an_instance_and_stays_unfitted():
+    ballots, y, _ = clinic(100, 100)
+    base = MajorityVote()
+    rule = ThresholdVote(base).fit(ballots, y)
+    assert rule.base is base
+    assert rule.base_ is not base
+    assert isinstance(rule.base_, MajorityVote)
+    assert set(np.unique(rule.combine(ballots)[:, 1]).round(3)) <= {0, 0.333, 0.667, 1}
+
+
+def test_held_out_sets_a_new_threshold_on_a_fitted_rule():
+    rule = ThresholdVote("majority").fit(*clinic(200, 200, seed=1)[:2])
+    ballots, y, lesions = clinic(80, 120, views=2, seed=2)
+    fresh = ThresholdVote.held_out(rule, ballots, y, groups=lesions, min_sensitivity=0.9)
+    assert fresh is not rule
+    assert fresh.base_ is rule.base_
+    assert fresh.certificate_.kind == "held-out"
+    assert rule.certificate_.kind == "cross-fitted"
+    assert (fresh.certificate_.n_malignant, fresh.min_sensitivity) == (120, 0.9)
+
+
+def test_held_out_takes_a_rule_without_a_threshold():
+    ballots, y, _ = clinic(80, 120)
+    fresh = ThresholdVote.held_out(SoftVote(), ballots, y)
+    assert fresh.certificate_ == certify_threshold(ballots[:, :, 1].mean(axis=1), y == 1)
+
+
+def test_too_few_lesions_say_how_many_are_missing():
+    ballots, y, lesions = clinic(100, 40, views=3)
+    with pytest.raises(CertificateError, match=r"40 malignant lesions .* 59 are needed \(19 more"):
+        ThresholdVote().fit(ballots, y, groups=lesions)
+    ThresholdVote(min_sensitivity=0.9).fit(ballots, y, groups=lesions)
+
+
+def test_three_classes_are_refused():
+    ballots = np.full((90, 2, 3), 1 / 3)
+    text = r"voting rule: threshold – .* between two classes, here are 3 – use it for triage"
+    with pytest.raises(InputError, match=text):
+        ThresholdVote().fit(ballots, np.arange(90) % 3)
+
+
+@pytest.mark.parametrize("name", ["min_sensitivity", "confidence"])
+@pytest.mark.parametrize("value", [0, 1, -0.5, 1.5, float("nan")])
+def test_impossible_promises_are_refused(name, value):
+    ballots, y, _ = clinic(100, 100)
+    with pytest.raises(InputError, match=rf"^{name}: {value} – .+ – choose a number between 0 and"):
+        ThresholdVote(**{name: value}).fit(ballots, y)
