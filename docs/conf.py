@@ -74,7 +74,9 @@ def write_backbones(app) -> None:
         f"     - {one.min_size}\n     - {one.licence}\n"
         for one in backbones
     ]
-    head = "   * - name\n     - family\n     - size\n     - at least\n     - licence of the weights\n"
+    head = (
+        "   * - name\n     - family\n     - size\n     - at least\n     - licence of the weights\n"
+    )
     table = ".. list-table::\n   :header-rows: 1\n   :class: backbones\n\n" + head + "".join(rows)
     papers = sorted({f"- **{one.family}.** {one.citation}\n" for one in backbones})
     (folder / "backbones.inc").write_text(table, encoding="utf-8")

@@ -45,7 +45,7 @@ def make_stage(*backbones, weights="imagenet", voting="soft", cv=None, **options
         )
         for backbone in backbones
     ]
-    return Stage(members, voting=voting, cv=cv)
+    return Stage(members, voting=voting, cv=cv, verbose=options.get("verbose", 0))
 
 
 def _names(backbones) -> list[str]:

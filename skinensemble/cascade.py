@@ -15,7 +15,7 @@ from skinensemble.routing import best_on_side, joint_proba
 from skinensemble.stage import Stage
 from skinensemble.taxonomy import MALIGNANT, malignant_mask
 from skinensemble.thresholds import Certificate
-from skinensemble.validation import check_groups, check_labels, lesion_folds
+from skinensemble.validation import check_groups, check_labels, group_copies, lesion_folds
 from skinensemble.voting import ThresholdVote, VotingRule
 
 __all__ = ["Cascade", "Verdict", "make_cascade"]
@@ -79,8 +79,6 @@ class Cascade(ClassifierMixin, BaseEstimator):
         code does not agree on actinic keratoses (akiec); look before you compare figures.
     random_state : int or RandomState, default=None
         Seeds both stages where they have no seed of their own.
-    verbose : int, default=0
-        1 prints a line for each stage.
 
     Attributes
     ----------
@@ -103,14 +101,11 @@ class Cascade(ClassifierMixin, BaseEstimator):
     malignant (p = 1.000, 100% of the members agree): 2 (p = 1.000)
     """
 
-    def __init__(
-        self, triage=None, diagnosis=None, *, malignant=MALIGNANT, random_state=None, verbose=0
-    ):
+    def __init__(self, triage=None, diagnosis=None, *, malignant=MALIGNANT, random_state=None):
         self.triage = triage
         self.diagnosis = diagnosis
         self.malignant = malignant
         self.random_state = random_state
-        self.verbose = verbose
 
     def fit(self, X, y, *, sample_weight=None, groups=None):
         """Train both stages.
@@ -142,31 +137,16 @@ class Cascade(ClassifierMixin, BaseEstimator):
         mask = malignant_mask(self.classes_, self.malignant)
         self.malignant_ = self.classes_[mask]
         lesions = check_groups(groups, encoded, self.classes_)
-        if lesions is None:
-            lesions = np.arange(len(encoded))  # said once here, not again by each stage
         triage, diagnosis = self._stages()
-        seed = check_random_state(self.random_state).randint(2**31 - 1, size=2)
+        lesion_folds(encoded, lesions, diagnosis.cv, classes=self.classes_)  # before hours of work
         X = diagnosis.prepare(triage.prepare(X))
-        labels = (SIDES[mask[encoded].astype(int)], self.classes_[encoded])
-        fitted = []
-        for name, stage, target, own in zip(
-            ("triage", "diagnosis"), (triage, diagnosis), labels, seed, strict=True
-        ):
-            if stage.cv is None or isinstance(stage.cv, (int, np.integer)):
-                # Both stages hold out the same lesions, so their ballots can be joined.
-                folds = lesion_folds(
-                    encoded, lesions, stage.cv, classes=self.classes_, random_state=int(seed[0])
-                )
-                parts = range(folds.max() + 1)
-                stage.set_params(
-                    cv=[(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in parts]
-                )
-            if stage.random_state is None and self.random_state is not None:
-                stage.set_params(random_state=int(own))
-            if self.verbose:
-                print(f"{name}: {first_few(np.unique(target).tolist())}", flush=True)
-            fitted.append(stage.fit(X, target, sample_weight=sample_weight, groups=lesions))
-        self.triage_, self.diagnosis_ = fitted
+        lesions = group_copies(X, encoded, lesions)
+        if lesions is None:
+            lesions = np.arange(len(encoded))  # said once above, not again by each stage
+        self._share_folds((triage, diagnosis), encoded, lesions)
+        extra = {"sample_weight": sample_weight, "groups": lesions}
+        self.triage_ = triage.fit(X, SIDES[mask[encoded].astype(int)], **extra)
+        self.diagnosis_ = diagnosis.fit(X, self.classes_[encoded], **extra)
         return self._copy_feature_names()
 
     def prepare(self, X):
@@ -349,6 +329,18 @@ class Cascade(ClassifierMixin, BaseEstimator):
             for i, (k, votes) in enumerate(zip(best, self.diagnosis_.votes(ballots), strict=True))
         ]
 
+    def _share_folds(self, stages, encoded, lesions) -> None:
+        """Let both stages hold out the same lesions, so that their ballots can be joined."""
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=1 + len(stages))
+        for stage, seed in zip(stages, seeds[1:], strict=True):
+            if stage.random_state is None and self.random_state is not None:
+                stage.set_params(random_state=int(seed))
+            if stage.cv is None or isinstance(stage.cv, (int, np.integer)):
+                shared = {"classes": self.classes_, "random_state": int(seeds[0])}
+                folds = lesion_folds(encoded, lesions, stage.cv, **shared)
+                held_out = [folds == k for k in range(folds.max() + 1)]
+                stage.set_params(cv=[(np.flatnonzero(~k), np.flatnonzero(k)) for k in held_out])
+
     def _copy_feature_names(self):
         for attribute in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.triage_, attribute):
@@ -399,8 +391,10 @@ def make_cascade(
     weights, cv, **options
         As in :class:`TransferClassifier` and :class:`Stage`; `weights` may be a dict from
         backbone to weights.
-    malignant, random_state, verbose
+    malignant, random_state
         As in :class:`Cascade`.
+    verbose : {0, 1, 2}, default=0
+        1 shows the images passing each backbone and the training of each member; 2 each epoch.
 
     Returns
     -------
@@ -434,5 +428,4 @@ def make_cascade(
         ),
         malignant=malignant,
         random_state=random_state,
-        verbose=verbose,
     )

@@ -19,7 +19,13 @@ from sklearn.utils.validation import (
 
 from skinensemble.exceptions import InputError, MemberError, first_few, message
 from skinensemble.thresholds import Certificate
-from skinensemble.validation import check_groups, check_labels, content_digests, lesion_folds
+from skinensemble.validation import (
+    check_groups,
+    check_labels,
+    content_digests,
+    group_copies,
+    lesion_folds,
+)
 from skinensemble.voting import ThresholdVote, check_ballots, last_argmax, resolve_voting_rule
 
 __all__ = ["Stage"]
@@ -47,7 +53,7 @@ class Stage(ClassifierMixin, _BaseComposition):
         Seeds the folds and every member whose own ``random_state`` is None, by its name, so that
         neither the order nor the number of members matters.
     verbose : int, default=0
-        1 prints a line for each member and fold.
+        1 prints a line for each member.
 
     Attributes
     ----------
@@ -146,10 +152,14 @@ class Stage(ClassifierMixin, _BaseComposition):
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         rule, seed = resolve_voting_rule(self.voting), self._seed()
+        # What cannot work must fail now, not after hours of training.
+        rule.check_targets(encoded, lesions)
+        lesion_folds(encoded, lesions, self.cv, classes=self.classes_)
+        X = _prepare_all([member for _, member in self.members], X)
+        lesions = group_copies(X, encoded, lesions)
         self.folds_ = lesion_folds(
             encoded, lesions, self.cv, classes=self.classes_, random_state=seed
         )
-        X = _prepare_all([member for _, member in self.members], X)
         data = (X, self.classes_[encoded], sample_weight, lesions)
         self.members_, self.ballots_ = self._train(data, seed)
         self.voting_ = rule.fit(self.ballots_, encoded, sample_weight=sample_weight, groups=lesions)
@@ -170,7 +180,8 @@ class Stage(ClassifierMixin, _BaseComposition):
         """
         check_is_fitted(self)
         X = self.prepare(X)
-        return _stack([_ballot(member, X, self.classes_) for member in self.members_], self._names)
+        named = zip(self._names, self.members_, strict=True)
+        return _stack([_ballot(*one, X, self.classes_) for one in named], self._names)
 
     def votes(self, ballots):
         """Return what each member would say alone.
@@ -265,15 +276,24 @@ class Stage(ClassifierMixin, _BaseComposition):
         if not named:
             raise state.fault("members", "there is none")
         self.members_ = [member for _, member in named]
+        for name, member in named:
+            if not hasattr(member, "predict_proba") or not _knows(self.classes_, member):
+                raise state.fault(f"members.{name}", "not a classifier of these classes")
         self.voting_ = state.estimator("voting")
         training = state.nested("training")
-        self.folds_ = training.array("folds", shape=(None,))
+        self.folds_ = training.array("folds", shape=(None,), dtype=np.int64)
         n, known = len(self.folds_), training.keys()
-        self.targets_ = training.array("targets", shape=(n,))
+        self.targets_ = training.array("targets", shape=(n,), dtype=np.int64)
+        if not np.isin(self.targets_, np.arange(len(self.classes_))).all():
+            raise training.fault("targets", "not the numbers of classes")
         shape = (n, len(named), len(self.classes_))
-        self.ballots_ = training.array("ballots", shape=shape)
-        self.lesions_ = training.array("lesions", shape=(n,)) if "lesions" in known else None
-        self.digests_ = training.array("digests", shape=(n,)) if "digests" in known else None
+        self.ballots_ = training.array("ballots", shape=shape, dtype=np.float64)
+        check_ballots(self.ballots_)
+        optional = {"lesions": np.int64, "digests": np.uint64}
+        self.lesions_, self.digests_ = (
+            training.array(key, shape=(n,), dtype=dtype) if key in known else None
+            for key, dtype in optional.items()
+        )
         seed = state.raw("random_state", (int, type(None)))
         members = [(name, clone(member)) for name, member in named]
         Stage.__init__(self, members, voting=clone(self.voting_), random_state=seed)
@@ -333,16 +353,15 @@ class Stage(ClassifierMixin, _BaseComposition):
     def _train_one(self, name, member, fold, data, seed):
         X, y, sample_weight, groups = data
         train, test = np.flatnonzero(self.folds_ != fold), np.flatnonzero(self.folds_ == fold)
-        if self.verbose:
-            part = "all" if fold < 0 else f"fold {fold + 1} of {self.folds_.max() + 1}"
-            print(f"{name}: {part}, {len(train)} samples", flush=True)
+        if self.verbose and fold == 0:
+            print(f"{name}: {len(y)} samples, {self.folds_.max() + 1} folds", flush=True)
         extra = {"sample_weight": sample_weight, "groups": groups}
         extra = {key: value[train] for key, value in extra.items() if value is not None}
         fitted = _fit(name, _seeded(member, name, seed), _safe_indexing(X, train), y[train], extra)
         if fold < 0:
             return fitted
         # Only the ballots are needed: dropping the member here keeps memory flat over the folds.
-        return _ballot(fitted, _safe_indexing(X, test), self.classes_)
+        return _ballot(name, fitted, _safe_indexing(X, test), self.classes_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -399,8 +418,16 @@ def _fit(name: str, member, X, y, extra):
         raise MemberError(message("member", name, why, remedy)) from error
 
 
-def _ballot(member, X, classes):
+def _knows(classes, member) -> bool:
+    return bool(np.isin(member.classes_, classes).all())
+
+
+def _ballot(name, member, X, classes):
     """One member's probabilities, its columns mapped to `classes` by label."""
+    if not _knows(classes, member):
+        shown = first_few(np.setdiff1d(member.classes_, classes).tolist())
+        why = f"it votes for {shown}, which the stage does not know"
+        raise MemberError(message("member", name, why, "train it on the labels of the stage"))
     proba = np.asarray(member.predict_proba(X), dtype=np.float64)
     ballot = np.zeros((_num_samples(X), len(classes)))
     ballot[:, np.searchsorted(classes, member.classes_)] = proba

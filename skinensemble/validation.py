@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from skinensemble.exceptions import InputError, UngroupedWarning, first_few, message
 
-__all__ = ["check_groups", "check_labels", "content_digests", "lesion_folds"]
+__all__ = ["check_groups", "check_labels", "content_digests", "group_copies", "lesion_folds"]
 
 
 def check_labels(y) -> tuple[np.ndarray, np.ndarray]:
@@ -158,7 +158,7 @@ def lesion_folds(
     Examples
     --------
     >>> lesion_folds(np.array([0, 0, 0, 1, 1]), np.array([7, 7, 8, 9, 4]), cv=2)
-    array([0, 0, 1, 0, 1])
+    array([0, 0, 1, 1, 0])
     """
     n_folds = 5 if cv is None else cv
     names = np.arange(y.max() + 1) if classes is None else classes
@@ -211,6 +211,40 @@ def _checked(folds, y, groups, names) -> np.ndarray:
             why = f"without fold {fold} there is none of class {first_few(names[absent])}"
             raise InputError(message("cv", f"fold {fold}", why, "use fewer folds, or add lesions"))
     return folds
+
+
+def group_copies(X, y: np.ndarray, groups: np.ndarray | None) -> np.ndarray | None:
+    """Check that copies of one image are one lesion of one label; make them one where unknown.
+
+    Parameters
+    ----------
+    X : object with ``digests``, such as an ImageSource; anything else is let through
+    y : ndarray of int of shape (n_samples,)
+    groups : ndarray of int of shape (n_samples,), or None
+
+    Returns
+    -------
+    ndarray of int of shape (n_samples,), or None
+        The lesions; where none were given, each distinct image is one.
+
+    Raises
+    ------
+    InputError
+        When the same image has two labels, or belongs to two lesions.
+    """
+    if not hasattr(X, "digests"):
+        return groups
+    content = np.unique(content_digests(X), return_inverse=True)[1]
+    for name, values in (("labels", y), ("lesions", content if groups is None else groups)):
+        order = np.lexsort((values, content))
+        first, second = order[:-1], order[1:]
+        odd = (content[first] == content[second]) & (values[first] != values[second])
+        if odd.any():
+            pairs = zip(first[odd].tolist(), second[odd].tolist(), strict=True)
+            shown = first_few(f"rows {a} and {b}" for a, b in pairs)
+            remedy = "correct the table, or leave the copies out"
+            raise InputError(message("copies", shown, f"the same image has two {name}", remedy))
+    return content if groups is None else groups
 
 
 def content_digests(X) -> np.ndarray | None:

@@ -111,7 +111,9 @@ def load_data(args: argparse.Namespace) -> Data:
     foreign = [f"--{name}" for name, of in _ONLY.items() if kind not in of and getattr(args, name)]
     if foreign:
         why = f"the data are read as {kind}, which takes no such option"
-        raise InputError(message("option", first_few(foreign), why, "leave it out, or set --format"))
+        raise InputError(
+            message("option", first_few(foreign), why, "leave it out, or set --format")
+        )
     bunch = _read(kind, args)
     return _check(Data(bunch.images, bunch.target, bunch.groups), args)
 

@@ -25,7 +25,9 @@ def add_parser(commands, **options) -> None:
         metavar="DIR",
         help="folder for what it makes (default: skinensemble-demo)",
     )
-    parser.add_argument("--small", action="store_true", help="one backbone, few lesions: half a minute")
+    parser.add_argument(
+        "--small", action="store_true", help="one backbone, few lesions: half a minute"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
     parser.set_defaults(run=run)
 

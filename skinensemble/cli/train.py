@@ -139,7 +139,8 @@ def _build(args: argparse.Namespace):
         **{name: value for name, value in given.items() if value is not None},
     )
     # The heads say nothing by themselves: a line for each shows that something goes on.
-    return cascade.set_params(triage__verbose=int(not args.quiet), diagnosis__verbose=1)
+    lines = int(not args.quiet)
+    return cascade.set_params(triage__verbose=lines, diagnosis__verbose=lines)
 
 
 def _check_malignant(args: argparse.Namespace, data: Data) -> None:
@@ -197,7 +198,9 @@ def _judge(cascade, test: Data, args: argparse.Namespace) -> None:
 
 def _size(data: Data) -> str:
     images = count(len(data.images), "image")
-    return images if data.groups is None else f"{images} of {count(len(set(data.groups)), 'lesion')}"
+    return (
+        images if data.groups is None else f"{images} of {count(len(set(data.groups)), 'lesion')}"
+    )
 
 
 def _weights(text: str) -> tuple[str, str | None]:

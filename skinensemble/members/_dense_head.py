@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -164,7 +165,8 @@ class DenseHead(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """Return the most probable class of each sample, shape (n_samples,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     def _dump(self, out):
         # Callbacks and seeds that are objects matter to the training alone.
@@ -188,6 +190,12 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         self.classes_ = state.labels("classes")
         self.n_features_in_ = int(state.number("n_features", 1, 2**24))
         self.history_ = state.raw("history", dict)
+        if not isinstance(self.activation, str):
+            raise state.fault("params.activation", "not the name of an activation")
+        # Before anything of the size the file claims is allocated.
+        widths = [self.n_features_in_, *self.units, len(self.classes_)]
+        if max(a * b for a, b in pairwise(widths)) > state.largest_array:
+            raise state.fault("params.units", "the weights in the file are smaller")
         model = build_head(self, self.n_features_in_, len(self.classes_), seed=0)
         load_weights(model, state)
         self.model_ = model

@@ -155,7 +155,8 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
 
     def predict(self, X):
         """Return the most probable class of each image, shape (n_samples,)."""
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        best = np.argmax(self.predict_proba(X), axis=1)
+        return self.classes_[best]
 
     @property
     def classes_(self):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from skinensemble.exceptions import ModelFileError, SkinEnsembleError, message
+from skinensemble.exceptions import ModelFileError, SkinEnsembleError, first_few, message
 from skinensemble.persistence._codec import State, Writer, decode, encode
 from skinensemble.persistence.container import read_container, write_container
 
@@ -78,14 +78,28 @@ def load(path: str | os.PathLike[str], *, sha256: str | None = None):
     container = read_container(path, sha256=sha256)
     config = container.config
     try:
-        shared = {"described": dict(config["shared"])}
-        return decode(State(config["root"], container, shared, "root"))
+        whole = State(config, container, {"described": dict(config["shared"])}, "file")
+        return _decode_all(whole, container)
     except ModelFileError:
         raise
     except (SkinEnsembleError, KeyError, TypeError, ValueError, AttributeError) as error:
         why = f"its content does not fit together ({type(error).__name__}: {error})"
         remedy = "get the file again, or save it anew with this version"
         raise ModelFileError(message("cannot load", os.fsdecode(path), why, remedy)) from error
+
+
+def _decode_all(whole: State, container):
+    whole.raw("versions", dict), whole.raw("shared", dict)
+    estimator = decode(whole.nested("root"))
+    whole.close()
+    shared = whole.context[1]
+    spare = {
+        *(container.specs.keys() - shared.get("read", set())),
+        *(shared["described"].keys() - shared.get("built", {}).keys()),
+    }
+    if spare:
+        raise whole.fault(first_few(sorted(spare)), "nothing in the file refers to it")
+    return estimator
 
 
 def _versions() -> dict[str, Any]:

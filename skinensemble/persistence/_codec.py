@@ -8,6 +8,7 @@ nothing that is not listed here, and nothing is imported because a file asks for
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -92,6 +93,7 @@ class State:
         if not isinstance(values, dict):
             raise _fault(container, where, "not an object")
         self._values, self._container, self._shared = values, container, shared
+        self._unread, self._parts = set(values), []
         self.where = where
 
     @property
@@ -103,6 +105,18 @@ class State:
         """Names of the entries."""
         return set(self._values)
 
+    @property
+    def largest_array(self) -> int:
+        """Number of elements of the largest array in the file."""
+        return max((math.prod(spec.shape) for spec in self._container.specs.values()), default=0)
+
+    def close(self) -> None:
+        """Refuse entries that nobody asked for, here and in every part."""
+        if self._unread:
+            raise self.fault(first_few(sorted(self._unread)), "unknown")
+        for part in self._parts:
+            part.close()
+
     def fault(self, name: str, why: str) -> ModelFileError:
         """Return the error that says what is wrong with an entry."""
         return _fault(self._container, f"{self.where}.{name}", why)
@@ -112,6 +126,7 @@ class State:
         if name not in self._values:
             raise self.fault(name, "missing")
         value = self._values[name]
+        self._unread.discard(name)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind in (int, (int, float))):
             raise self.fault(name, f"{value!r:.60} is of the wrong type")
         return value
@@ -144,6 +159,7 @@ class State:
         )
         if not fits:
             raise self.fault(name, f"its shape is {spec.shape}, not {shape}")
+        self._shared.setdefault("read", set()).add(entry["array"])
         values = self._container.read(entry["array"], dtype=dtype)
         if finite and values.dtype.kind == "f" and not np.isfinite(values).all():
             raise self.fault(name, "it holds NaN or infinite values")
@@ -151,8 +167,10 @@ class State:
 
     def nested(self, name: str) -> State:
         """Return an entry that is itself an object."""
-        values = self.raw(name, dict)
-        return State(values, self._container, self._shared, f"{self.where}.{name}")
+        self._parts.append(
+            State(self.raw(name, dict), self._container, self._shared, f"{self.where}.{name}")
+        )
+        return self._parts[-1]
 
     def estimator(self, name: str):
         """Return the estimator that an entry describes."""
@@ -175,7 +193,9 @@ class State:
         built = self._shared.setdefault("built", {})
         if key not in built:
             values = self._shared["described"].get(key)
-            built[key] = build(State(values, self._container, self._shared, f"shared.{key:.12}"))
+            state = State(values, self._container, self._shared, f"shared.{key:.12}")
+            built[key] = build(state)
+            state.close()
         return built[key]
 
 

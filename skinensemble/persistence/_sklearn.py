@@ -6,6 +6,8 @@ import importlib
 
 import numpy as np
 
+from skinensemble.exceptions import InputError, message
+
 # Fitted attributes: "labels", "int", or the axes of a float array. One letter is one length, the
 # same in every array of an estimator: k classes, d features, r rows of a linear model,
 # c components, i iterations.
@@ -69,7 +71,10 @@ def dump(estimator, out) -> dict:
 
     fitted = {}
     for attribute, axes in _STATE[kind][1].items():
-        value = getattr(estimator, attribute)
+        value = getattr(estimator, attribute, None)
+        if value is None:
+            why = f"with these options it has no {attribute}, which the file needs"
+            raise InputError(message("save", repr(estimator), why, "use its default options"))
         if axes == "labels":
             fitted[attribute] = out.labels(value)
         elif axes == "int":
@@ -94,8 +99,11 @@ def load(kind: str, state):
         raise state.fault("fitted", "attributes are missing or unknown")
     for attribute, axes in attributes.items():
         setattr(estimator, attribute, _load_attribute(fitted, attribute, axes, lengths))
-    if lengths.get("r", 1) not in (1, lengths.get("k", 1)):
+    k, d = lengths.get("k", 2), lengths["d"]
+    if lengths.get("r", k) != (k if k > 2 else 1) and "r" in lengths:
         raise state.fault("fitted", "classes and coefficients do not agree")
+    if estimator.n_features_in_ != d:
+        raise state.fault("fitted.n_features_in_", f"{estimator.n_features_in_} is not {d}")
     return estimator
 
 

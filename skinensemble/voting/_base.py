@@ -38,6 +38,17 @@ class VotingRule(BaseEstimator, ABC):
     array([0])
     """
 
+    def check_targets(self, y, groups=None):
+        """Refuse, before anything is trained, what the rule could not learn from.
+
+        Parameters
+        ----------
+        y : ndarray of int of shape (n_samples,)
+            Class indices.
+        groups : ndarray of shape (n_samples,), default=None
+            Lesion of each sample.
+        """
+
     def fit(self, ballots, y, *, sample_weight=None, groups=None):
         """Learn from out-of-fold ballots; by default there is nothing to learn.
 

@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params, load_params
-from skinensemble.thresholds import Certificate, certify_threshold
+from skinensemble.thresholds import Certificate, allowed_misses, certify_threshold
 from skinensemble.voting._base import VotingRule
 
 
@@ -55,6 +55,12 @@ class ThresholdVote(VotingRule):
         self.min_sensitivity = min_sensitivity
         self.confidence = confidence
 
+    def check_targets(self, y, groups=None):
+        """Refuse more than two classes, and fewer positive lesions than the proof needs."""
+        _refuse_multiclass(int(y.max()) + 1)
+        positive = np.unique((np.arange(len(y)) if groups is None else groups)[y == 1])
+        allowed_misses(len(positive), self.min_sensitivity, self.confidence)
+
     def fit(self, ballots, y, *, sample_weight=None, groups=None):
         """Learn the pooling rule, then the threshold; see :meth:`VotingRule.fit`.
 
@@ -94,10 +100,7 @@ class ThresholdVote(VotingRule):
         return fresh._certify(base, ballots, y, groups, "held-out")
 
     def _certify(self, base, ballots, y, groups, kind):
-        if ballots.shape[2] != 2:
-            why = f"a threshold decides between two classes, here are {ballots.shape[2]}"
-            remedy = 'use it for triage, and "soft" or "majority" for the diagnosis'
-            raise InputError(message("voting rule", "threshold", why, remedy))
+        _refuse_multiclass(ballots.shape[2])
         self.certificate_: Certificate = certify_threshold(
             base.combine(ballots)[:, 1],
             np.asarray(y) == 1,
@@ -129,6 +132,13 @@ class ThresholdVote(VotingRule):
         self.base_ = state.estimator("base")
         self.base = clone(self.base_)
         self.certificate_ = _load_certificate(state.nested("certificate"))
+
+
+def _refuse_multiclass(n_classes: int) -> None:
+    if n_classes != 2:
+        why = f"a threshold decides between two classes, here are {n_classes}"
+        remedy = 'use it for triage, and "soft" or "majority" for the diagnosis'
+        raise InputError(message("voting rule", "threshold", why, remedy))
 
 
 def _load_certificate(state) -> Certificate:

@@ -1,0 +1,204 @@
+"""``skinensemble info``: what is in a saved file, without TensorFlow, Keras or scikit-learn."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from skinensemble.cli._screen import columns, count, print_json
+
+__all__ = ["add_parser", "describe", "run"]
+
+
+def add_parser(commands, **options) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "info",
+        help="say what is in a saved file",
+        description="Check a saved file and say what is in it. The networks are not built.",
+        **options,
+    )
+    parser.add_argument("model", metavar="MODEL", help="file that train wrote")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the index of the file and print it."""
+    found = describe(args.model)
+    if args.json:
+        print_json(found)
+    else:
+        print(_text(found))
+    return 0
+
+
+def describe(path: str) -> dict[str, Any]:
+    """Return what is in a saved file as plain dicts, lists and numbers.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ModelFileError
+        When the file is missing, damaged or foreign.
+    """
+    from skinensemble.persistence._codec import State
+    from skinensemble.persistence.container import read_container
+
+    container = read_container(path)
+    state = State(container.config, container, {}, "file")
+    root, shared = state.nested("root"), state.nested("shared")
+    kind = root.raw("type", str)
+    cascade = kind == "Cascade"
+    stages = ["triage", "diagnosis"] if cascade else []
+    described = {name: _stage(root.nested(name), shared) for name in stages}
+    if kind == "Stage":
+        described["stage"] = _stage(root, shared)
+    return {
+        "file": path,
+        "type": kind,
+        "malignant": root.raw("malignant", list) if cascade else None,
+        "classes": root.raw("classes", list) if cascade else None,
+        "stages": described,
+        "member": None if described else _member(kind, root, shared),
+        "training": _training(root.nested("triage") if cascade else root) if described else None,
+        "versions": state.raw("versions", dict),
+        "format_version": container.version,
+        "bytes": Path(path).stat().st_size,
+        "sha256": container.sha256,
+    }
+
+
+def _stage(stage, shared) -> dict[str, Any]:
+    members = stage.raw("members", list)
+    if not all(isinstance(member, list) and len(member) == 2 for member in members):
+        raise stage.fault("members", "not pairs of name and estimator")
+    named = {"type": dict} | {str(name): value for name, value in members}
+    inside = _State(stage, named)
+    return {
+        "classes": stage.raw("classes", list),
+        "voting": _voting(stage.nested("voting")),
+        "members": [_member(str(name), inside.nested(str(name)), shared) for name, _ in members],
+    }
+
+
+def _State(stage, values):
+    container, shared, where = stage.context
+    return type(stage)(values, container, shared, f"{where}.members")
+
+
+def _voting(rule) -> dict[str, Any]:
+    kind, keys = rule.raw("type", str), rule.keys()
+    found: dict[str, Any] = {"rule": kind}
+    if "base" in keys:
+        found["base"] = rule.nested("base").raw("type", str)
+    if "certificate" in keys:
+        certificate = rule.nested("certificate")
+        found["certificate"] = {key: certificate.raw(key) for key in sorted(certificate.keys())}
+        found["promise"] = _promise(rule)
+    return found
+
+
+def _promise(rule) -> str:
+    from skinensemble.thresholds import Certificate
+
+    try:
+        return str(Certificate(**rule.raw("certificate", dict)))
+    except (TypeError, ValueError, KeyError) as error:
+        raise rule.fault("certificate", str(error)) from error
+
+
+def _member(name: str, member, shared) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": name, "type": member.raw("type", str)}
+    if {"body", "head"} <= member.keys():
+        network = shared.nested(member.nested("body").raw("network", str))
+        found["backbone"] = network.raw("backbone", str)
+        found["image_size"] = network.raw("image_size", list)
+        found["image_fit"] = network.raw("image_fit", str)
+        found["head"] = _units(member.nested("head"))
+    elif found["type"] == "DenseHead":
+        found["head"] = _units(member)
+    return found
+
+
+def _units(head) -> list[Any]:
+    units = head.nested("params").raw("units", (dict, list))
+    return units.get("tuple", []) if isinstance(units, dict) else units
+
+
+def _training(stage) -> dict[str, Any]:
+    import numpy as np
+
+    training = stage.nested("training")
+    folds = training.array("folds", shape=(None,))
+    lesions = training.array("lesions") if "lesions" in training.keys() else None
+    return {
+        "images": len(folds),
+        "lesions": None if lesions is None else len(np.unique(lesions)),
+        "folds": int(folds.max()) + 1,
+    }
+
+
+def _text(found: dict[str, Any]) -> str:
+    lines = [f"{found['file']}: {found['type']}, {found['bytes'] / 1e6:.1f} MB"]
+    if found["classes"]:
+        benign = [label for label in found["classes"] if label not in found["malignant"]]
+        lines.append(f"Malignant: {_join(found['malignant'])}; benign: {_join(benign)}")
+    if found["training"]:
+        lines.append(_trained_on(found["training"]))
+    for name, stage in found["stages"].items():
+        lines += ["", *_stage_lines(name, stage)]
+    if found["member"]:
+        lines += ["", _member_table([found["member"]])]
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    lines += ["", f"Made with {versions}", f"Format version {found['format_version']}"]
+    return "\n".join([*lines, f"SHA-256 {found['sha256']}"])
+
+
+def _trained_on(training: dict[str, Any]) -> str:
+    images = count(training["images"], "image")
+    lesions = training["lesions"]
+    known = "lesions not known" if lesions is None else f"of {count(lesions, 'lesion')}"
+    return f"Trained on {images} {known}, {training['folds']} folds"
+
+
+def _stage_lines(name: str, stage: dict[str, Any]) -> list[str]:
+    voting = stage["voting"]
+    rule = f"{voting['rule']} over {voting['base']}" if "base" in voting else voting["rule"]
+    lines = [f"{name.capitalize()}: {_join(stage['classes'])}; vote: {rule}"]
+    if "promise" in voting:
+        lines.append(f"  {voting['promise']}")
+    table = _member_table(stage["members"])
+    return [*lines, *(f"  {line}" for line in table.splitlines())]
+
+
+def _member_table(members: list[dict[str, Any]]) -> str:
+    rows = [
+        [
+            member["name"],
+            member["type"],
+            member.get("backbone", ""),
+            " × ".join(map(str, member.get("image_size", []))),
+            _layers(member),
+        ]
+        for member in members
+    ]
+    return columns(["member", "type", "backbone", "pixels", "head"], rows)
+
+
+def _layers(member: dict[str, Any]) -> str:
+    if "head" not in member:
+        return ""
+    return "dense " + "–".join(map(str, member["head"])) if member["head"] else "linear"
+
+
+def _join(labels: list[Any]) -> str:
+    return ", ".join(map(str, labels))

@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from committees import Recorder, Scripted, committee, lesion_table, notebook
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import LinearSVC
+
+from skinensemble import MajorityVote, SoftVote, Stage, ThresholdVote
+from skinensemble.exceptions import CertificateError, InputError, MemberError, UngroupedWarning
+from skinensemble.voting import check_ballots
+
+TWO = np.array(["benign", "malignant"])
+
+
+@pytest.fixture(scope="module")
+def data():
+    return lesion_table()
+
+
+@pytest.fixture(scope="module")
+def two():
+    return lesion_table(codes=TWO)
+
+
+@pytest.fixture(scope="module")
+def stage(data):
+    X, y, lesions = data
+    return Stage(committee(), cv=3, random_state=0).fit(X, y, groups=lesions)
+
+
+def test_out_of_fold_ballots_are_those_of_a_loop_over_the_folds(data, stage):
+    X, y, _ = data
+    for m, (_, member) in enumerate(committee()):
+        for fold in range(3):
+            test = stage.folds_ == fold
+            alone = clone(member).fit(X[~test], y[~test])
+            expected = alone.predict_proba(X[test])
+            np.testing.assert_allclose(stage.ballots_[test, m], expected, rtol=0, atol=1e-12)
+
+
+def test_members_that_stay_saw_everything(data, stage):
+    X, y, _ = data
+    for m, (name, member) in enumerate(committee()):
+        expected = clone(member).fit(X, y).predict_proba(X)
+        np.testing.assert_allclose(stage.ballots(X)[:, m], expected, rtol=0, atol=1e-12)
+        assert stage.named_members_[name] is stage.members_[m]
+
+
+def test_no_lesion_is_in_two_folds(data, stage):
+    X, y, lesions = data
+    for fold in range(3):
+        held_out = stage.folds_ == fold
+        assert not set(lesions[held_out]) & set(lesions[~held_out])
+        assert set(y[held_out]) == set(y)
+
+
+def test_members_never_vote_on_a_lesion_they_were_trained_on(data):
+    X, y, lesions = data
+    notes, book = notebook()
+    Stage([("one", Recorder(book))], cv=3).fit(X, y, groups=lesions)
+    of = {row.tobytes(): lesion for row, lesion in zip(X, lesions, strict=True)}
+    asked = 0
+    for (kind, trained, *_), (then, voted, *_) in zip(notes, notes[1:], strict=False):
+        if (kind, then) == ("fit", "predict_proba"):
+            seen, new = ({of[row.tobytes()] for row in rows} for rows in (trained, voted))
+            assert not seen & new
+            asked += len(voted)
+    assert asked == len(X)
+    assert sorted(len(note[1]) for note in notes if note[0] == "fit")[-1] == len(X)
+
+
+class Witness(SoftVote):
+    """Notes what it learns from."""
+
+    def fit(self, ballots, y, *, sample_weight=None, groups=None):
+        self.seen_ = ballots, y, sample_weight, groups
+        return self
+
+
+def test_the_rule_learns_from_out_of_fold_ballots_only(data):
+    X, y, lesions = data
+    weight = np.linspace(0.5, 1.5, len(y))
+    stage = Stage(committee()[:2], voting=Witness(), cv=3)
+    stage.fit(X, y, groups=lesions, sample_weight=weight)
+    ballots, targets, weights, groups = stage.voting_.seen_
+    np.testing.assert_array_equal(ballots, stage.ballots_)
+    assert not np.allclose(ballots, stage.ballots(X))
+    np.testing.assert_array_equal(stage.classes_[targets], y)
+    np.testing.assert_array_equal(weights, weight)
+    np.testing.assert_array_equal(np.unique(lesions)[groups], lesions)
+
+
+def test_weights_and_lesions_reach_the_members_in_their_rows(data):
+    X, y, lesions = data
+    weight = np.arange(1.0, len(y) + 1)
+    notes, book = notebook()
+    stage = Stage([("one", Recorder(book)), ("two", LogisticRegression())], cv=3)
+    stage.fit(X, y, groups=lesions, sample_weight=weight)
+    row = {values.tobytes(): i for i, values in enumerate(X)}
+    fits = [note for note in notes if note[0] == "fit"]
+    assert len(fits) == 4
+    for _, seen, labels, given in fits:
+        rows = [row[values.tobytes()] for values in seen]
+        np.testing.assert_array_equal(labels, y[rows])
+        np.testing.assert_array_equal(given["sample_weight"], weight[rows])
+        np.testing.assert_array_equal(given["groups"], stage.lesions_[rows])
+
+
+def test_two_jobs_give_the_same(data, stage):
+    X, y, lesions = data
+    forest = [("forest", RandomForestClassifier(5)), *committee()]
+    one, both = (
+        Stage(forest, cv=3, n_jobs=n, random_state=0).fit(X, y, groups=lesions) for n in (None, 2)
+    )
+    np.testing.assert_array_equal(one.ballots_, both.ballots_)
+    np.testing.assert_array_equal(one.predict_proba(X), both.predict_proba(X))
+
+
+def test_neither_order_nor_number_of_members_changes_a_members_ballots(data):
+    X, y, lesions = data
+    members = [("a", RandomForestClassifier(5)), ("b", RandomForestClassifier(5)), *committee()]
+
+    def cast(chosen):
+        stage = Stage(chosen, cv=3, random_state=3).fit(X, y, groups=lesions)
+        stacked = zip(chosen, stage.ballots_.swapaxes(0, 1), strict=True)
+        return {name: ballots for (name, _), ballots in stacked}
+
+    whole, turned, alone = cast(members), cast(members[::-1]), cast(members[:1])
+    for name in whole:
+        np.testing.assert_array_equal(whole[name], turned[name])
+    np.testing.assert_array_equal(whole["a"], alone["a"])
+    assert (whole["a"] != whole["b"]).any()  # each has a seed of its own
+
+
+def test_a_seed_gives_the_same_again_and_a_members_own_seed_stays(data):
+    X, y, lesions = data
+
+    def fit(seed, own=None):
+        members = [("forest", RandomForestClassifier(5, random_state=own))]
+        return Stage(members, cv=3, random_state=seed).fit(X, y, groups=lesions)
+
+    np.testing.assert_array_equal(fit(0).ballots_, fit(0).ballots_)
+    assert (fit(0).ballots_ != fit(1).ballots_).any()
+    assert fit(0, own=5).members_[0].random_state == 5
+    assert fit(np.random.RandomState(0)).members_[0].random_state is not None
+
+
+@pytest.mark.parametrize("act", ["", "reverse"])
+def test_columns_are_mapped_by_label(data, act):
+    X, y, lesions = data
+    odd = Stage([("odd", Scripted(act)), ("bayes", GaussianNB())], cv=3)
+    odd.fit(X, y, groups=lesions)
+    for ballots in (odd.ballots_, odd.ballots(X)):
+        np.testing.assert_array_equal(ballots[:, 0], ballots[:, 1])
+
+
+def test_a_member_that_lacks_a_class_gives_it_nothing(data):
+    X, y, lesions = data
+    stage = Stage([("odd", Scripted("lack", "bkl")), ("bayes", GaussianNB())], cv=3)
+    stage.fit(X, y, groups=lesions)
+    ballots, rest = stage.ballots(X)[:, 0], [0, 1, 3, 4]
+    assert (ballots[:, 2] == 0).all()
+    expected = GaussianNB().fit(X[y != "bkl"], y[y != "bkl"]).predict_proba(X)
+    np.testing.assert_allclose(ballots[:, rest], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("act", "text"),
+    [
+        ("raise", "member: odd – ZeroDivisionError in fit: no such luck – correct what it names"),
+        ("nan", "member: odd – predict_proba gave NaN for 6 samples – "),
+        ("stranger", "member: odd – it votes for zebra, which the stage does not know – "),
+    ],
+)
+def test_a_member_that_fails_is_named(data, act, text):
+    X, y, lesions = data
+    stage = Stage([*committee(), ("odd", Scripted(act))], cv=3)
+    with pytest.raises(MemberError, match=rf"^{text}"):
+        stage.fit(X, y, groups=lesions)
+
+
+def test_the_cause_of_a_failure_is_kept(data):
+    X, y, lesions = data
+    with pytest.raises(MemberError) as caught:
+        Stage([("odd", Scripted("raise"))], cv=3).fit(X, y, groups=lesions)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_scores_that_are_no_probabilities_are_refused(data):
+    X, y, lesions = data
+    with pytest.raises(InputError, match="ballots: sample 0 of member 1, .* not summing to 1 – "):
+        Stage([committee()[0], ("odd", Scripted("scores"))], cv=3).fit(X, y, groups=lesions)
+
+
+def test_weights_for_a_member_that_takes_none_are_refused(data):
+    X, y, lesions = data
+    stage = Stage([*committee()[:2], ("near", KNeighborsClassifier())], cv=3)
+    with pytest.raises(InputError, match="member: near – .* takes no sample_weight – leave out"):
+        stage.fit(X, y, groups=lesions, sample_weight=np.ones(len(y)))
+
+
+BAD = {
+    "groups too short": (lambda X, y, g: (X, y, g[:-1]), r"groups: \d+ lesions – one per sample"),
+    "two labels": (lambda X, y, g: (X, y, np.append(g[1:], g[:1])), "lesions: HAM_.* several lab"),
+    "label missing": (lambda X, y, g: (X, [None, *y[1:]], g), "y: rows 0 – the label is missing"),
+    "one class": (lambda X, y, g: (X, ["nv"] * len(y), g), "y: .* there is one class only"),
+    "lesion missing": (lambda X, y, g: (X, y, [None, *g[1:]]), "groups: rows 0 – the lesion"),
+}
+
+
+@pytest.mark.parametrize(("damage", "text"), BAD.values(), ids=BAD)
+def test_bad_labels_and_lesions_are_refused_before_any_training(data, damage, text):
+    notes, book = notebook()
+    X, y, lesions = damage(*data)
+    with pytest.raises(InputError, match=rf"^{text}"):
+        Stage([("one", Recorder(book))]).fit(X, y, groups=lesions)
+    assert notes == []
+
+
+def test_more_folds_than_lesions_of_a_class_are_refused_before_any_training(data):
+    X, y, lesions = data
+    notes, book = notebook()
+    few = (y != "mel") | np.isin(lesions, np.unique(lesions[y == "mel"])[:3])
+    text = r"^folds: cv=5, class mel \(3 lesions\) – 5 folds need .* – pass cv=3, or add lesions"
+    with pytest.raises(InputError, match=text):
+        Stage([("one", Recorder(book))]).fit(X[few], y[few], groups=lesions[few])
+    assert notes == []
+
+
+def test_a_promise_that_cannot_be_proved_is_refused_before_any_training():
+    X, y, lesions = lesion_table(60, codes=TWO)
+    notes, book = notebook()
+    with pytest.raises(CertificateError, match=r"30 malignant lesions cannot.*\(29 more\)"):
+        Stage([("one", Recorder(book))], voting="threshold").fit(X, y, groups=lesions)
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ([], r"members: \[\] – no committee – pass a list"),
+        (None, "members: None – no committee"),
+        ([("svm", LinearSVC()), ("nb", GaussianNB())], "members: svm – no predict_proba, so no"),
+        ([("a", GaussianNB()), ("a", GaussianNB())], "not unique"),
+        ([("a__b", GaussianNB())], "__"),
+        ([("cv", GaussianNB())], "conflict"),
+    ],
+)
+def test_members_that_make_no_committee_are_refused(data, members, text):
+    X, y, lesions = data
+    with pytest.raises(ValueError, match=text):
+        Stage(members).fit(X, y, groups=lesions)
+
+
+def test_without_groups_it_warns_once(data):
+    X, y, _ = data
+    with pytest.warns(UngroupedWarning, match="pass groups=lesion_ids") as caught:
+        Stage(committee(), cv=3).fit(X, y)
+    assert len(caught) == 1
+
+
+def test_rules_decide_and_pool(data, two):
+    X, y, lesions = data
+    for rule in (MajorityVote(), SoftVote()):
+        stage = Stage(committee(), voting=rule, cv=3).fit(X, y, groups=lesions)
+        np.testing.assert_array_equal(stage.predict_proba(X), rule.combine(stage.ballots(X)))
+        decided = stage.classes_[rule.decide(stage.ballots(X))]
+        np.testing.assert_array_equal(stage.predict(X), decided)
+    X, y, lesions = two
+    stage = Stage(committee(), voting="threshold", cv=3).fit(X, y, groups=lesions)
+    above = stage.predict_proba(X)[:, 1] >= stage.voting_.certificate_.threshold
+    np.testing.assert_array_equal(stage.predict(X) == "malignant", above)
+
+
+def test_votes_tell_what_each_member_says_alone(data, stage):
+    X, _, _ = data
+    votes = stage.votes(stage.ballots(X[:5]))
+    for name, member in stage.named_members_.items():
+        assert [vote[name] for vote in votes] == member.predict(X[:5]).tolist()
+
+
+@pytest.fixture
+def certifiable(two):
+    X, y, lesions = two
+    return Stage(committee(), cv=3, random_state=0).fit(X, y, groups=lesions)
+
+
+def test_certify_proves_a_threshold_on_fresh_lesions(certifiable):
+    X, y, lesions = lesion_table(200, codes=TWO, seed=9)
+    certificate = certifiable.certify(X, y, groups=lesions, min_sensitivity=0.9)
+    pooled = SoftVote().combine(certifiable.ballots(X))[:, 1]
+    assert certificate.kind == "held-out"
+    assert (certificate.n_malignant, certificate.n_benign) == (100, 100)
+    assert certificate is certifiable.voting_.certificate_
+    found = certifiable.predict(X) == "malignant"
+    np.testing.assert_array_equal(found, pooled >= certificate.threshold)
+    missed = {g for g, hit, kind in zip(lesions, found, y, strict=True) if kind != "benign" > hit}
+    assert missed == set() or certificate.misses >= 0
+    worst = [found[lesions == g].all() for g in np.unique(lesions[y == "malignant"])]
+    assert certificate.misses == np.sum(~np.array(worst))
+
+
+def test_certify_again_replaces_the_threshold_and_keeps_the_pool(certifiable):
+    X, y, lesions = lesion_table(200, codes=TWO, seed=9)
+    before = certifiable.predict_proba(X)
+    first = certifiable.certify(X, y, groups=lesions, min_sensitivity=0.95)
+    second = certifiable.certify(X, y, groups=lesions, min_sensitivity=0.8)
+    assert second.threshold > first.threshold
+    assert isinstance(certifiable.voting_, ThresholdVote)
+    assert isinstance(certifiable.voting_.base_, SoftVote)
+    np.testing.assert_array_equal(certifiable.predict_proba(X), before)
+
+
+@pytest.mark.parametrize("frame", [False, True])
+def test_certify_refuses_what_was_trained_on(two, certifiable, frame):
+    X, y, lesions = lesion_table(200, codes=TWO, seed=9)
+    X[[4, 7]], y[[4, 7]], lesions[[4, 7]] = two[0][:2], two[1][:2], ["x", "y"]
+    before = certifiable.voting_
+    with pytest.raises(InputError, match="samples: rows 4, 7 – the members were trained on these"):
+        certifiable.certify(pd.DataFrame(X) if frame else X, y, groups=lesions)
+    assert certifiable.voting_ is before
+
+
+def test_certify_refuses_too_few_lesions_and_unknown_labels(certifiable):
+    X, y, lesions = lesion_table(60, codes=TWO, seed=9)
+    before = certifiable.voting_
+    with pytest.raises(CertificateError, match=r"30 malignant lesions .* \(29 more\)"):
+        certifiable.certify(X, y, groups=lesions)
+    y[lesions == lesions[3]] = "unclear"
+    with pytest.raises(InputError, match="labels: unclear – the stage knows benign, malignant – "):
+        certifiable.certify(X, y, groups=lesions)
+    assert certifiable.voting_ is before
+
+
+def test_certify_needs_two_classes(data, stage):
+    X, y, lesions = lesion_table(seed=9)
+    with pytest.raises(InputError, match="between two classes, here are 5 – use it for triage"):
+        stage.certify(X, y, groups=lesions)
+
+
+def test_parameters_are_reached_by_name_and_clone(data):
+    stage = Stage(committee(), voting=ThresholdVote(min_sensitivity=0.9))
+    stage.set_params(linear__C=3, voting__min_sensitivity=0.8, bayes=GaussianNB(priors=None))
+    assert stage.get_params()["linear"].C == 3
+    assert clone(stage).get_params()["voting__min_sensitivity"] == 0.8
+    assert [name for name, _ in clone(stage).members] == ["linear", "bayes", "lda"]
+    assert "linear" in stage._repr_html_()
+
+
+@pytest.mark.filterwarnings("ignore::skinensemble.exceptions.UngroupedWarning")
+def test_grid_search_over_rules_and_members(data):
+    X, y, lesions = data
+    grid = {"voting": ["majority", "soft"], "linear__C": [0.01, 1.0]}
+    search = GridSearchCV(Stage(committee(), cv=2), grid, cv=StratifiedGroupKFold(2))
+    search.fit(X, y, groups=lesions)
+    assert set(search.best_params_) == set(grid)
+    assert search.best_estimator_.named_members_.linear.C == search.best_params_["linear__C"]
+
+
+def test_fit_may_be_called_again(data, two):
+    stage = Stage(committee(), cv=3, random_state=0)
+    stage.fit(two[0], two[1], groups=two[2]).fit(data[0], data[1], groups=data[2])
+    fresh = clone(stage).fit(data[0], data[1], groups=data[2])
+    np.testing.assert_array_equal(stage.predict_proba(data[0]), fresh.predict_proba(data[0]))
+    assert stage.get_params()["cv"] == 3
+
+
+def test_feature_names_are_kept(data):
+    X, y, lesions = data
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    stage = Stage(committee(), cv=3).fit(frame, y, groups=lesions)
+    assert stage.feature_names_in_.tolist() == list("abcd")
+    assert stage.n_features_in_ == 4
+    check_ballots(stage.ballots(frame))
+
+
+def test_verbose_names_the_members(data, capsys):
+    X, y, lesions = data
+    Stage(committee()[:2], cv=3, verbose=1).fit(X, y, groups=lesions)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in printed] == ["linear", "bayes"]
