@@ -79,6 +79,8 @@ class Cascade(ClassifierMixin, BaseEstimator):
         code does not agree on actinic keratoses (akiec); look before you compare figures.
     random_state : int or RandomState, default=None
         Seeds both stages where they have no seed of their own.
+    verbose : int, default=0
+        1 prints a line for each stage.
 
     Attributes
     ----------
@@ -101,11 +103,14 @@ class Cascade(ClassifierMixin, BaseEstimator):
     malignant (p = 1.000, 100% of the members agree): 2 (p = 1.000)
     """
 
-    def __init__(self, triage=None, diagnosis=None, *, malignant=MALIGNANT, random_state=None):
+    def __init__(
+        self, triage=None, diagnosis=None, *, malignant=MALIGNANT, random_state=None, verbose=0
+    ):
         self.triage = triage
         self.diagnosis = diagnosis
         self.malignant = malignant
         self.random_state = random_state
+        self.verbose = verbose
 
     def fit(self, X, y, *, sample_weight=None, groups=None):
         """Train both stages.
@@ -145,7 +150,9 @@ class Cascade(ClassifierMixin, BaseEstimator):
             lesions = np.arange(len(encoded))  # said once above, not again by each stage
         self._share_folds((triage, diagnosis), encoded, lesions)
         extra = {"sample_weight": sample_weight, "groups": lesions}
+        self._say("triage", SIDES)
         self.triage_ = triage.fit(X, SIDES[mask[encoded].astype(int)], **extra)
+        self._say("diagnosis", self.classes_)
         self.diagnosis_ = diagnosis.fit(X, self.classes_[encoded], **extra)
         return self._copy_feature_names()
 
@@ -329,6 +336,10 @@ class Cascade(ClassifierMixin, BaseEstimator):
             for i, (k, votes) in enumerate(zip(best, self.diagnosis_.votes(ballots), strict=True))
         ]
 
+    def _say(self, stage: str, classes) -> None:
+        if self.verbose:
+            print(f"{stage}: {' · '.join(map(str, classes))}", flush=True)
+
     def _share_folds(self, stages, encoded, lesions) -> None:
         """Let both stages hold out the same lesions, so that their ballots can be joined."""
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=1 + len(stages))
@@ -428,4 +439,5 @@ def make_cascade(
         ),
         malignant=malignant,
         random_state=random_state,
+        verbose=verbose,
     )
