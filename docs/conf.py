@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from skinensemble import __version__  # noqa: E402
 from skinensemble.backbones import get_backbone, list_backbones  # noqa: E402
+from skinensemble.cli import _parser  # noqa: E402
 
 project = "skinensemble"
 author = "The skinensemble developers"
@@ -34,8 +37,8 @@ autosummary_generate = True
 autodoc_typehints = "none"  # types are in the numpydoc sections
 # scikit-learn adds these to every estimator; they only matter to metadata routing.
 autodoc_default_options = {
-    "exclude-members": "get_metadata_routing, set_output, set_fit_request, set_partial_fit_request, "
-    "set_predict_request, set_predict_proba_request, set_score_request, set_transform_request"
+    "exclude-members": "get_metadata_routing, set_output, set_fit_request, set_score_request, "
+    "set_predict_request, set_predict_proba_request, set_transform_request"
 }
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
@@ -83,6 +86,18 @@ def write_backbones(app) -> None:
     (folder / "papers.inc").write_text("".join(papers), encoding="utf-8")
 
 
+def write_commands(app) -> None:
+    """Write what each command says with ``--help``, for the page of the command line."""
+    os.environ["COLUMNS"] = "88"  # argparse wraps its lines at it
+    actions = _parser()._actions
+    commands = next(one for one in actions if isinstance(one, argparse._SubParsersAction)).choices
+    text = ""
+    for name, parser in commands.items():
+        usage = parser.format_help().replace("\n", "\n   ")
+        text += f"{name}\n{'-' * len(name)}\n\n.. code-block:: text\n\n   {usage}\n\n"
+    Path(app.srcdir, "generated", "commands.inc").write_text(text, encoding="utf-8")
+
+
 def find_public_name(app, env, node, contnode):
     """Resolve a reference by the end of its name: classes are documented where users find them."""
     if node.get("refdomain") != "py" or node["reftarget"].startswith(("sklearn.", "keras.")):
@@ -100,6 +115,7 @@ def find_public_name(app, env, node, contnode):
 
 
 def setup(app):
-    """Connect the two functions above."""
+    """Connect the functions above."""
     app.connect("builder-inited", write_backbones)
+    app.connect("builder-inited", write_commands)
     app.connect("missing-reference", find_public_name)

@@ -15,7 +15,7 @@ from skinensemble.plots import plot_rules, plot_verdicts
 
 # Labelled images: of HAM10000 by load_ham10000(path), or your own by load_image_folder(path).
 lesions = make_lesions(
-    280, images_per_lesion=(1, 2), size=160, weights="balanced", random_state=0
+    400, images_per_lesion=(1, 2), size=160, weights="balanced", difficulty=0.3, random_state=0
 )
 
 # Keep a quarter of the lesions aside: images of one lesion must never be on both sides.
@@ -31,6 +31,7 @@ cascade = make_cascade(
     voting="threshold",
     min_sensitivity=0.95,
     image_size=128,
+    batch_size=32,
     cv=3,
     random_state=0,
 )
@@ -38,9 +39,7 @@ cascade.fit(lesions.images[train], lesions.target[train], groups=lesions.groups[
 print(cascade.certificate_, end="\n\n")
 
 # Every member and voting rule side by side, on lesions that none of them has seen.
-report = evaluate(
-    cascade, lesions.images[test], lesions.target[test], groups=lesions.groups[test]
-)
+report = evaluate(cascade, lesions.images[test], lesions.target[test], groups=lesions.groups[test])
 print(report, end="\n\n")
 
 # One file holds it all; whoever loads it gets the same verdicts.

@@ -22,7 +22,7 @@ _HOME = {
     "Stage": "stage",
     "ThresholdVote": "voting",
     "TransferClassifier": "members",
-    "Verdict": "cascade",
+    "Verdict": "verdict",
     "VotingRule": "voting",
     "evaluate": "report",
     "list_backbones": "backbones",

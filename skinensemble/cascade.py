@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state, get_tags
@@ -16,49 +14,10 @@ from skinensemble.stage import Stage
 from skinensemble.taxonomy import MALIGNANT, malignant_mask
 from skinensemble.thresholds import Certificate
 from skinensemble.validation import check_groups, check_labels, group_copies, lesion_folds
+from skinensemble.verdict import SIDES, Verdict
 from skinensemble.voting import ThresholdVote, VotingRule
 
 __all__ = ["Cascade", "Verdict", "make_cascade"]
-
-SIDES = np.array(["benign", "malignant"])
-"""Labels of the triage; the second is the positive one."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the two-stage procedure says about one image.
-
-    Attributes
-    ----------
-    malignant : bool
-        The decision of the triage.
-    p_malignant : float
-        Its pooled probability.
-    diagnosis : label or None
-        The most probable malignant diagnosis; None when the lesion was found benign, where the
-        procedure stops.
-    p_diagnosis : float or None
-        Probability of that diagnosis, given that the lesion is malignant.
-    triage_votes, diagnosis_votes : dict of str to label
-        What each member would say alone; the second is empty when the procedure stopped.
-    agreement : float
-        Share of the triage members that vote for the decision.
-    """
-
-    malignant: bool
-    p_malignant: float
-    diagnosis: object = None
-    p_diagnosis: float | None = None
-    triage_votes: dict = field(default_factory=dict)
-    diagnosis_votes: dict = field(default_factory=dict)
-    agreement: float = 1.0
-
-    def __str__(self):
-        side = SIDES[int(self.malignant)]
-        text = f"{side} (p = {self.p_malignant:.3f}, {self.agreement:.0%} of the members agree)"
-        if self.diagnosis is None:
-            return text
-        return f"{text}: {self.diagnosis} (p = {self.p_diagnosis:.3f})"
 
 
 class Cascade(ClassifierMixin, BaseEstimator):
@@ -426,7 +385,8 @@ def make_cascade(
     (ThresholdVote(), 'soft')
     """
     if voting == "threshold":
-        voting = ThresholdVote(min_sensitivity=min_sensitivity or 0.95, confidence=confidence)
+        asked = 0.95 if min_sensitivity is None else min_sensitivity
+        voting = ThresholdVote(min_sensitivity=asked, confidence=confidence)
     elif min_sensitivity is not None:
         why = f"voting={voting!r} promises no sensitivity"
         raise InputError(message("min_sensitivity", min_sensitivity, why, 'use voting="threshold"'))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from skinensemble.builders import DEFAULT_BACKBONES
-from skinensemble.exceptions import InputError, MissingDependencyError, message
+from skinensemble.exceptions import InputError, MissingDependencyError, ModelFileError, message
 
 __all__ = ["run_demo"]
 
@@ -38,7 +38,7 @@ class _Scale:
     """How much of everything: enough lesions to prove the sensitivity, few enough to wait for."""
 
     backbones: tuple[str, ...] = DEFAULT_BACKBONES
-    n_lesions: int = 280
+    n_lesions: int = 400
     drawn_size: int = 160
     image_size: int = 128
     min_sensitivity: float = 0.95
@@ -49,7 +49,7 @@ _SMALL = _Scale(
     backbones=DEFAULT_BACKBONES[:1],
     n_lesions=84,
     drawn_size=96,
-    image_size=64,
+    image_size=96,
     min_sensitivity=0.8,
 )
 
@@ -72,7 +72,7 @@ def run_demo(
     backbones : sequence of str, default=None
         Names of :func:`~skinensemble.list_backbones`; None: EfficientNet-Lite0, 1 and 2.
     n_lesions : int, default=None
-        How many lesions to draw; None: 280, of which about 90 malignant ones are trained on. A
+        How many lesions to draw; None: 400, of which about 130 malignant ones are trained on. A
         certified sensitivity of 0.95 needs 59.
     small : bool, default=False
         One backbone, 84 lesions, small images and a lower promise: a test of the installation.
@@ -159,6 +159,7 @@ def _make_cascade(names: tuple[str, ...], scale: _Scale, random_state: int) -> A
         voting="threshold",
         min_sensitivity=scale.min_sensitivity,
         image_size=scale.image_size,
+        batch_size=32,
         cv=3,
         random_state=random_state,
     )
@@ -181,6 +182,7 @@ def _draw(n_lesions: int, scale: _Scale, random_state: int) -> tuple[Any, np.nda
         images_per_lesion=(1, 2),
         size=scale.drawn_size,
         weights="balanced",
+        difficulty=0.3,
         random_state=random_state,
     )
     folds = StratifiedGroupKFold(scale.parts, shuffle=True, random_state=random_state)
@@ -199,7 +201,7 @@ def _save_and_load(cascade, path: Path, images: np.ndarray) -> Any:
     loaded = load(path)
     if not np.array_equal(cascade.predict_proba(images), loaded.predict_proba(images)):
         why = "the loaded cascade does not predict what the saved one did"
-        raise InputError(message("demo", path, why, "report it with your versions"))
+        raise ModelFileError(message("demo", path, why, "report it with your versions"))
     return loaded
 
 

@@ -40,7 +40,8 @@ class Figure:
     @classmethod
     def from_resamples(cls, values: np.ndarray) -> Figure:
         """First entry: the figure itself; the rest: its resamples (percentile interval)."""
-        low, high = np.nanpercentile(values[1:], [2.5, 97.5]) if len(values) > 1 else (np.nan,) * 2
+        defined = values[1:][np.isfinite(values[1:])]
+        low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (np.nan, np.nan)
         return cls(float(values[0]), float(low), float(high))
 
     def __str__(self):

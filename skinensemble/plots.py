@@ -99,7 +99,6 @@ def plot_verdicts(
     for i, (axes, verdict) in enumerate(zip(grid.flat, verdicts, strict=False)):
         _show_verdict(axes, source[i], verdict, labels[i], malignant)
     _legend(figure, verdicts)
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.07)
     return figure
 
 
@@ -144,7 +143,7 @@ def plot_rules(
     if unknown or not figures:
         known = f"the {stage} has {first_few(rows[0].figures)}"
         raise InputError(message("figures", first_few(unknown) or "none", known, "choose of them"))
-    figure = _figure(figure, (2.2 + 2.9 * len(figures), 0.34 * len(rows) + 1.5))
+    figure = _figure(figure, (2.2 + 2.9 * len(figures), 0.3 * len(rows) + 1.3))
     panels = figure.subplots(1, len(figures), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, figures, strict=True):
         _show_figure(axes, rows, name)
@@ -160,7 +159,11 @@ def plot_rules(
 
 def _figure(given: Figure | None, size: tuple[float, float]) -> Figure:
     module = import_optional("matplotlib.figure", extra="plots", purpose="plots")
-    return module.Figure(figsize=size, dpi=150, layout="constrained") if given is None else given
+    if given is not None:
+        return given
+    figure = module.Figure(figsize=size, dpi=150)
+    figure.set_layout_engine("constrained", w_pad=0.09, h_pad=0.07)
+    return figure
 
 
 def _show_verdict(axes, image, verdict: Verdict, label, malignant) -> None:
@@ -227,9 +230,12 @@ def _show_figure(axes, rows: Sequence[Row], name: str) -> None:
         marker, color = _KINDS[row.kind]
         if np.isfinite([found.low, found.high]).all() and found.low < found.high:
             axes.plot([found.low, found.high], [place, place], color=color, lw=1.6, alpha=0.75)
-        axes.plot(found.value, place, marker, color=color, markersize=6)
-        axes.text(1.03, place, f"{found.value:.2f}", size=8, va="center", color=_INK)
-    axes.set_title(name, size=9, loc="left", color=_INK)
+        # At 0 and 1 half of the symbol would be cut off.
+        axes.plot(
+            found.value, place, marker, color=color, markersize=6, markeredgewidth=2, clip_on=False
+        )
+        axes.text(1.05, place, f"{found.value:.2f}", size=8, va="center", color=_INK)
+    axes.set_title(name, size=10, loc="left", color=_INK)
     axes.set_xlim(-0.03, 1.0)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "", "0.5", "", "1"], size=8)
     axes.grid(axis="x", color="#E6E6E6", lw=0.8)

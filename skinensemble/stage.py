@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import ClassifierMixin, clone
-from sklearn.utils import Bunch, _safe_indexing, get_tags, indexable
+from sklearn.utils import Bunch, _safe_indexing, get_tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import (
     _check_sample_weight,
-    _num_samples,
     check_consistent_length,
     check_is_fitted,
-    has_fit_parameter,
 )
 
-from skinensemble.exceptions import InputError, MemberError, first_few, message
+from skinensemble.committee import (
+    cast_ballot,
+    fit_member,
+    knows_classes,
+    prepare_all,
+    seeded,
+    stack_ballots,
+)
+from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.thresholds import Certificate
 from skinensemble.validation import (
     check_groups,
@@ -117,7 +121,7 @@ class Stage(ClassifierMixin, _BaseComposition):
         -------
         X, or an object that indexes like it
         """
-        return _prepare_all(getattr(self, "members_", [m for _, m in self.members]), X)
+        return prepare_all(getattr(self, "members_", [m for _, m in self.members]), X)
 
     def fit(self, X, y, *, sample_weight=None, groups=None):
         """Train the members, collect their out-of-fold ballots and learn the voting rule.
@@ -155,7 +159,7 @@ class Stage(ClassifierMixin, _BaseComposition):
         # What cannot work must fail now, not after hours of training.
         rule.check_targets(encoded, lesions)
         lesion_folds(encoded, lesions, self.cv, classes=self.classes_)
-        X = _prepare_all([member for _, member in self.members], X)
+        X = prepare_all([member for _, member in self.members], X)
         lesions = group_copies(X, encoded, lesions)
         self.folds_ = lesion_folds(
             encoded, lesions, self.cv, classes=self.classes_, random_state=seed
@@ -181,7 +185,7 @@ class Stage(ClassifierMixin, _BaseComposition):
         check_is_fitted(self)
         X = self.prepare(X)
         named = zip(self._names, self.members_, strict=True)
-        return _stack([_ballot(*one, X, self.classes_) for one in named], self._names)
+        return stack_ballots([cast_ballot(*one, X, self.classes_) for one in named], self._names)
 
     def votes(self, ballots):
         """Return what each member would say alone.
@@ -277,7 +281,7 @@ class Stage(ClassifierMixin, _BaseComposition):
             raise state.fault("members", "there is none")
         self.members_ = [member for _, member in named]
         for name, member in named:
-            if not hasattr(member, "predict_proba") or not _knows(self.classes_, member):
+            if not hasattr(member, "predict_proba") or not knows_classes(self.classes_, member):
                 raise state.fault(f"members.{name}", "not a classifier of these classes")
         self.voting_ = state.estimator("voting")
         training = state.nested("training")
@@ -332,7 +336,7 @@ class Stage(ClassifierMixin, _BaseComposition):
 
     def _seed(self) -> int | None:
         if self.random_state is None or isinstance(self.random_state, (int, np.integer)):
-            return self.random_state
+            return None if self.random_state is None else int(self.random_state)
         return int(self.random_state.randint(2**31 - 1))
 
     def _train(self, data, seed):
@@ -348,7 +352,7 @@ class Stage(ClassifierMixin, _BaseComposition):
                 members.append(result)
             else:
                 ballots[i, self.folds_ == fold] = result
-        return members, _stack(ballots, self._names)
+        return members, stack_ballots(ballots, self._names)
 
     def _train_one(self, name, member, fold, data, seed):
         X, y, sample_weight, groups = data
@@ -357,11 +361,13 @@ class Stage(ClassifierMixin, _BaseComposition):
             print(f"{name}: {len(y)} samples, {self.folds_.max() + 1} folds", flush=True)
         extra = {"sample_weight": sample_weight, "groups": groups}
         extra = {key: value[train] for key, value in extra.items() if value is not None}
-        fitted = _fit(name, _seeded(member, name, seed), _safe_indexing(X, train), y[train], extra)
+        fitted = fit_member(
+            name, seeded(member, name, seed), _safe_indexing(X, train), y[train], extra
+        )
         if fold < 0:
             return fitted
         # Only the ballots are needed: dropping the member here keeps memory flat over the folds.
-        return _ballot(name, fitted, _safe_indexing(X, test), self.classes_)
+        return cast_ballot(name, fitted, _safe_indexing(X, test), self.classes_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -376,68 +382,3 @@ class Stage(ClassifierMixin, _BaseComposition):
 
         names, members = zip(*self.members, strict=True)
         return _VisualBlock("parallel", members, names=names)
-
-
-def _prepare_all(members, X):
-    (X,) = indexable(X)
-    for member in members:
-        X = _prepare(member, X)
-    return X
-
-
-def _prepare(member, X):
-    if hasattr(member, "prepare"):
-        return member.prepare(X)
-    # In a pipeline it is the first step that sees the samples.
-    return _prepare(member.steps[0][1], X) if hasattr(member, "steps") else X
-
-
-def _seeded(member, name: str, seed: int | None):
-    member = clone(member)
-    if seed is None:
-        return member
-    own = np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0] % 2**31
-    unset = {
-        key: int(own)
-        for key, value in member.get_params().items()
-        if value is None and (key == "random_state" or key.endswith("__random_state"))
-    }
-    return member.set_params(**unset)
-
-
-def _fit(name: str, member, X, y, extra):
-    if "sample_weight" in extra and not has_fit_parameter(member, "sample_weight"):
-        why = f"fit of {type(member).__name__} takes no sample_weight"
-        raise InputError(message("member", name, why, "leave out the weights or the member"))
-    known = {key: value for key, value in extra.items() if has_fit_parameter(member, key)}
-    try:
-        return member.fit(X, y, **known)
-    except Exception as error:
-        why = f"{type(error).__name__} in fit: {error}"
-        remedy = "correct what it names, or leave the member out"
-        raise MemberError(message("member", name, why, remedy)) from error
-
-
-def _knows(classes, member) -> bool:
-    return bool(np.isin(member.classes_, classes).all())
-
-
-def _ballot(name, member, X, classes):
-    """One member's probabilities, its columns mapped to `classes` by label."""
-    if not _knows(classes, member):
-        shown = first_few(np.setdiff1d(member.classes_, classes).tolist())
-        why = f"it votes for {shown}, which the stage does not know"
-        raise MemberError(message("member", name, why, "train it on the labels of the stage"))
-    proba = np.asarray(member.predict_proba(X), dtype=np.float64)
-    ballot = np.zeros((_num_samples(X), len(classes)))
-    ballot[:, np.searchsorted(classes, member.classes_)] = proba
-    return ballot
-
-
-def _stack(ballots, names):
-    for name, ballot in zip(names, ballots, strict=True):
-        if not np.isfinite(ballot).all():
-            why = f"predict_proba gave NaN for {np.sum(~np.isfinite(ballot).all(axis=1))} samples"
-            remedy = "lower its learning rate, check the images, or leave the member out"
-            raise MemberError(message("member", name, why, remedy))
-    return check_ballots(np.stack(ballots, axis=1))

@@ -166,7 +166,7 @@ def lesion_folds(
         return _checked(_fold_table(check_cv(cv, y, classifier=True), y, groups), y, groups, names)
     lesions = np.arange(len(y)) if groups is None else groups
     _, first, lesion = np.unique(lesions, return_index=True, return_inverse=True)
-    _refuse_rare(y[first], n_folds, names, "samples" if groups is None else "lesions")
+    _refuse_rare(y[first], int(n_folds), names, "samples" if groups is None else "lesions")
     # Each lesion has one label: stratifying the lesions themselves gives every fold every class.
     shuffle = {} if random_state is None else {"shuffle": True, "random_state": random_state}
     return _fold_table(StratifiedKFold(n_folds, **shuffle), y[first], None)[lesion]
@@ -234,7 +234,7 @@ def group_copies(X, y: np.ndarray, groups: np.ndarray | None) -> np.ndarray | No
     """
     if not hasattr(X, "digests"):
         return groups
-    content = np.unique(content_digests(X), return_inverse=True)[1]
+    content = np.unique(np.asarray(content_digests(X)), return_inverse=True)[1]
     for name, values in (("labels", y), ("lesions", content if groups is None else groups)):
         order = np.lexsort((values, content))
         first, second = order[:-1], order[1:]

@@ -139,7 +139,8 @@ def _training(stage) -> dict[str, Any]:
 
     training = stage.nested("training")
     folds = training.array("folds", shape=(None,))
-    lesions = training.array("lesions") if "lesions" in training.keys() else None
+    known = training.keys()
+    lesions = training.array("lesions") if "lesions" in known else None
     return {
         "images": len(folds),
         "lesions": None if lesions is None else len(np.unique(lesions)),

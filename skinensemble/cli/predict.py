@@ -96,20 +96,17 @@ def _predict(cascade, files: list[str], on_error: str) -> list[dict[str, Any]]:
     source, problems = check_images(files, on_error=on_error)
     with progress_on_stderr():
         source = cascade.prepare(source)
-        verdicts = iter(cascade.verdicts(source))
-        proba = iter(cascade.predict_proba(source))
+        found = zip(cascade.verdicts(source), cascade.predict_proba(source), strict=True)
     bad = {problem.index: problem.problem for problem in problems}
+    labels = cascade.classes_.tolist()
     return [
-        {"file": file, "status": bad[i]}
-        if i in bad
-        else _row(file, next(verdicts), dict(zip(cascade.classes_.tolist(), next(proba))))
+        {"file": file} | ({"status": bad[i]} if i in bad else _row(*next(found), labels))
         for i, file in enumerate(files)
     ]
 
 
-def _row(file: str, verdict, proba: dict) -> dict[str, Any]:
+def _row(verdict, proba, labels: list) -> dict[str, Any]:
     return {
-        "file": file,
         "status": "ok",
         "verdict": "malignant" if verdict.malignant else "benign",
         "p_malignant": round(verdict.p_malignant, 6),
@@ -118,7 +115,9 @@ def _row(file: str, verdict, proba: dict) -> dict[str, Any]:
         "agreement": round(verdict.agreement, 6),
         "triage_votes": verdict.triage_votes,
         "diagnosis_votes": verdict.diagnosis_votes,
-        "probabilities": {str(label): round(float(p), 6) for label, p in proba.items()},
+        "probabilities": {
+            str(label): round(float(p), 6) for label, p in zip(labels, proba, strict=True)
+        },
     }
 
 

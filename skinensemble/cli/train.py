@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from skinensemble.cli._data import Data, add_data_options, load_data
@@ -106,10 +105,10 @@ def run(args: argparse.Namespace) -> int:
         cascade.fit(train.images, train.target, groups=train.groups)
         cascade.save(output)
     print(f"Saved {output}: trained on {_size(train)}.")
-    if cascade.certificate_ is not None:
-        print(f"Promised: {cascade.certificate_}")
     if test is not None:
         _judge(cascade, test, args)
+    elif cascade.certificate_ is not None:
+        print(f"Promised: {cascade.certificate_}")
     return 0
 
 

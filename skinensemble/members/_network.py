@@ -64,8 +64,8 @@ def compiled_twin(head, model, n_steps: int):
     for variable, start in zip(twin.variables, model.variables, strict=True):
         variable.assign(start)
     for variable in twin.optimizer.variables:
-        if variable is not twin.optimizer._learning_rate:
-            variable.assign(keras.ops.zeros_like(variable))
+        variable.assign(keras.ops.zeros_like(variable))
+    # A callback may have changed it, and it is one of the variables set to zero.
     twin.optimizer.learning_rate = head.learning_rate
     twin.stop_training = False
     return twin

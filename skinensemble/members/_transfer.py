@@ -70,16 +70,16 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
         image_fit="crop",
         store=None,
         units=(128,),
-        dropout=0.3,
+        dropout=0.5,
         batch_normalization=False,
         activation="relu",
-        l2=1e-4,
+        l2=3e-3,
         learning_rate=1e-3,
-        epochs=30,
-        batch_size=128,
-        class_weight="balanced",
+        epochs=20,
+        batch_size="auto",
+        class_weight="sqrt_balanced",
         validation_fraction=0.1,
-        patience=4,
+        patience=None,
         callbacks=None,
         random_state=None,
         verbose=0,
@@ -124,7 +124,7 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
         ImageReadError
             Naming every image that cannot be read.
         """
-        return getattr(self, "body_", self._body()).prepare(X)
+        return (self.body_ if hasattr(self, "body_") else self._body()).prepare(X)
 
     def fit(self, X, y, *, sample_weight=None, groups=None):
         """Train the head on the features of the images.
@@ -174,7 +174,7 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
         import keras
 
         body = self.body_.extractor_.model
-        return keras.Model(body.inputs, self.head_.model_(body.outputs[0]))
+        return keras.Model(body.inputs[0], self.head_.model_(body.outputs[0]))
 
     def _body(self) -> BackboneFeatures:
         options = {name: getattr(self, name) for name in _BODY}

@@ -93,7 +93,8 @@ class State:
         if not isinstance(values, dict):
             raise _fault(container, where, "not an object")
         self._values, self._container, self._shared = values, container, shared
-        self._unread, self._parts = set(values), []
+        self._unread = set(values)
+        self._parts: list[State] = []
         self.where = where
 
     @property
@@ -185,6 +186,7 @@ class State:
         if not all(isinstance(n, str) for n in names) or len(set(names)) != len(names):
             raise self.fault(name, "names are not distinct strings")
         described = State(dict(pairs), self._container, self._shared, f"{self.where}.{name}")
+        self._parts.append(described)
         return [(n, described.estimator(n)) for n in names]
 
     def share(self, name: str, build):

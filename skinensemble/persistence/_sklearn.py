@@ -94,7 +94,9 @@ def load(kind: str, state):
     cls = getattr(importlib.import_module(module), kind)
     estimator = cls()
     load_params(estimator, state)
-    fitted, lengths = state.nested("fitted"), {}
+    estimator._validate_params()
+    fitted = state.nested("fitted")
+    lengths: dict[str, int] = {}
     if fitted.keys() != set(attributes):
         raise state.fault("fitted", "attributes are missing or unknown")
     for attribute, axes in attributes.items():

@@ -147,7 +147,7 @@ def _load_certificate(state) -> Certificate:
     kind = state.raw("kind", str)
     if kind not in ("cross-fitted", "held-out"):
         raise state.fault("kind", f"{kind!r:.40} is not a kind of certificate")
-    return Certificate(
+    certificate = Certificate(
         kind=kind,
         threshold=float(state.number("threshold", 0, 1)),
         n_malignant=n_malignant,
@@ -157,3 +157,6 @@ def _load_certificate(state) -> Certificate:
         min_sensitivity=float(state.number("min_sensitivity", 0, 1)),
         confidence=float(state.number("confidence", 0, 1)),
     )
+    if certificate.bound < certificate.min_sensitivity - 1e-9:
+        raise state.fault("misses", f"{certificate.misses} of {n_malignant} do not prove it")
+    return certificate

@@ -1,0 +1,85 @@
+"""What a stage does with each of its members: seed it, fit it, take its ballot."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import indexable
+from sklearn.utils.validation import _num_samples, has_fit_parameter
+
+from skinensemble.exceptions import InputError, MemberError, first_few, message
+from skinensemble.voting import check_ballots
+
+__all__ = ["cast_ballot", "fit_member", "knows_classes", "prepare_all", "seeded", "stack_ballots"]
+
+
+def prepare_all(members, X):
+    """Let each member do its shared work on `X` once, and pass on what it makes of it."""
+    (X,) = indexable(X)
+    for member in members:
+        X = _prepare(member, X)
+    return X
+
+
+def _prepare(member, X):
+    if hasattr(member, "prepare"):
+        return member.prepare(X)
+    # In a pipeline it is the first step that sees the samples.
+    return _prepare(member.steps[0][1], X) if hasattr(member, "steps") else X
+
+
+def seeded(member, name: str, seed: int | None):
+    """Return a clone whose unset ``random_state`` follows from the seed and the name alone."""
+    member = clone(member)
+    if seed is None:
+        return member
+    own = np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0] % 2**31
+    unset = {
+        key: int(own)
+        for key, value in member.get_params().items()
+        if value is None and (key == "random_state" or key.endswith("__random_state"))
+    }
+    return member.set_params(**unset)
+
+
+def fit_member(name: str, member, X, y, extra):
+    """Fit a member with what its ``fit`` takes of `extra`; name it when it fails."""
+    if "sample_weight" in extra and not has_fit_parameter(member, "sample_weight"):
+        why = f"fit of {type(member).__name__} takes no sample_weight"
+        raise InputError(message("member", name, why, "leave out the weights or the member"))
+    known = {key: value for key, value in extra.items() if has_fit_parameter(member, key)}
+    try:
+        return member.fit(X, y, **known)
+    except Exception as error:
+        why = f"{type(error).__name__} in fit: {error}"
+        remedy = "correct what it names, or leave the member out"
+        raise MemberError(message("member", name, why, remedy)) from error
+
+
+def knows_classes(classes, member) -> bool:
+    """Whether a member votes for no class that the stage does not have."""
+    return bool(np.isin(member.classes_, classes).all())
+
+
+def cast_ballot(name, member, X, classes):
+    """Return a member's probabilities, its columns mapped to `classes` by label."""
+    if not knows_classes(classes, member):
+        shown = first_few(np.setdiff1d(member.classes_, classes).tolist())
+        why = f"it votes for {shown}, which the stage does not know"
+        raise MemberError(message("member", name, why, "train it on the labels of the stage"))
+    proba = np.asarray(member.predict_proba(X), dtype=np.float64)
+    ballot = np.zeros((_num_samples(X), len(classes)))
+    ballot[:, np.searchsorted(classes, member.classes_)] = proba
+    return ballot
+
+
+def stack_ballots(ballots, names):
+    """Stack the members' ballots along axis 1, checked; name the member whose ballot is NaN."""
+    for name, ballot in zip(names, ballots, strict=True):
+        if not np.isfinite(ballot).all():
+            why = f"predict_proba gave NaN for {np.sum(~np.isfinite(ballot).all(axis=1))} samples"
+            remedy = "lower its learning rate, check the images, or leave the member out"
+            raise MemberError(message("member", name, why, remedy))
+    return check_ballots(np.stack(ballots, axis=1))

@@ -1,0 +1,49 @@
+"""What the two-stage procedure says about one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["SIDES", "Verdict"]
+
+SIDES = np.array(["benign", "malignant"])
+"""Labels of the triage; the second is the positive one."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the two-stage procedure says about one image.
+
+    Attributes
+    ----------
+    malignant : bool
+        The decision of the triage.
+    p_malignant : float
+        Its pooled probability.
+    diagnosis : label or None
+        The most probable malignant diagnosis; None when the lesion was found benign, where the
+        procedure stops.
+    p_diagnosis : float or None
+        Probability of that diagnosis, given that the lesion is malignant.
+    triage_votes, diagnosis_votes : dict of str to label
+        What each member would say alone; the second is empty when the procedure stopped.
+    agreement : float
+        Share of the triage members that vote for the decision.
+    """
+
+    malignant: bool
+    p_malignant: float
+    diagnosis: object = None
+    p_diagnosis: float | None = None
+    triage_votes: dict = field(default_factory=dict)
+    diagnosis_votes: dict = field(default_factory=dict)
+    agreement: float = 1.0
+
+    def __str__(self):
+        side = SIDES[int(self.malignant)]
+        text = f"{side} (p = {self.p_malignant:.3f}, {self.agreement:.0%} of the members agree)"
+        if self.diagnosis is None:
+            return text
+        return f"{text}: {self.diagnosis} (p = {self.p_diagnosis:.3f})"

@@ -1,0 +1,173 @@
+"""``predict`` and ``info``: rows stay in order whatever the images; the file says what it is."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skinensemble import load
+from skinensemble.cli import main
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def images(folder) -> list[str]:
+    return [str(path) for path in sorted(folder.glob("mel/*.png"))[:3]]
+
+
+@pytest.fixture
+def broken(tmp_path) -> str:
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"")
+    return str(path)
+
+
+def test_table_and_csv_agree_with_the_library(model, images, tmp_path, capsys):
+    output = tmp_path / "r.csv"
+    assert main(["predict", str(model), *images, "--output", str(output)]) == 0
+    streams = capsys.readouterr()
+    lines = streams.out.splitlines()
+    assert lines[0].split() == ["file", "verdict", "p", "diagnosis", "p", "members", "agree"]
+    assert [line.split()[0] for line in lines[1:]] == [Path(image).name for image in images]
+    assert len({len(line.rstrip()) for line in lines[1:]}) <= 2
+    assert streams.err.splitlines()[-1].startswith("skinensemble: 3 images: ")
+
+    cascade = load(model)
+    rows = read(output)
+    for row, verdict in zip(rows, cascade.verdicts(images), strict=True):
+        assert row["status"] == "ok"
+        assert row["verdict"] == ("malignant" if verdict.malignant else "benign")
+        assert float(row["p_malignant"]) == pytest.approx(verdict.p_malignant, abs=1e-6)
+        assert row["diagnosis"] == (verdict.diagnosis or "")
+        assert row["triage_cli_tiny"] == verdict.triage_votes["cli_tiny"]
+    proba = [[float(row[f"p_{label}"]) for label in cascade.classes_] for row in rows]
+    np.testing.assert_allclose(proba, cascade.predict_proba(images), atol=1e-6)
+
+
+def test_json_is_all_there_is_on_stdout(model, images, broken, capsys):
+    assert main(["predict", str(model), images[0], broken, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    first, second = found["images"]
+    assert sum(first["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert second == {"file": broken, "status": "the file is empty"}
+
+
+def test_unreadable_images_keep_their_row(model, images, broken, tmp_path, capsys):
+    output, isic = tmp_path / "r.csv", tmp_path / "isic.csv"
+    files = [images[0], broken, images[1]]
+    args = ["predict", str(model), *files, "--output", str(output), "--isic", str(isic)]
+    assert main(args) == 0
+    streams = capsys.readouterr()
+    assert "warning: 1 of 3 images could not be read" in streams.err
+    assert "not read" in streams.out.splitlines()[2]
+    rows = read(output)
+    assert [row["file"] for row in rows] == files
+    assert [row["status"] for row in rows] == ["ok", "the file is empty", "ok"]
+    assert set(list(rows[1].values())[2:]) == {""}
+
+    # The good rows are what they are without the bad one.
+    assert main(["predict", str(model), *images[:2], "--output", str(tmp_path / "s.csv")]) == 0
+    assert read(tmp_path / "s.csv") == [rows[0], rows[2]]
+
+    form = read(isic)
+    assert list(form[0]) == ["image", "MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]
+    assert [row["image"] for row in form] == [Path(file).stem for file in files]
+    assert sum(float(form[0][code]) for code in list(form[0])[1:]) == pytest.approx(1, abs=1e-5)
+    assert form[1]["MEL"] == ""
+
+
+def test_on_error_raise_and_nothing_readable(model, images, broken, tmp_path, capsys):
+    output = tmp_path / "r.csv"
+    args = ["predict", str(model), "--output", str(output)]
+    assert main([*args, images[0], broken, "--on-error", "raise"]) == 1
+    assert "broken.jpg – the file is empty" in capsys.readouterr().err
+    assert main([*args, broken]) == 1
+    assert not output.exists()
+
+
+def test_folders_are_expanded_in_order(model, folder, images, capsys):
+    assert main(["predict", str(model), images[1], str(folder / "df"), "--json"]) == 0
+    found = [row["file"] for row in json.loads(capsys.readouterr().out)["images"]]
+    assert found == [images[1], *map(str, sorted((folder / "df").glob("*.png")))]
+
+
+def test_folder_without_images(model, tmp_path, capsys):
+    assert main(["predict", str(model), str(tmp_path)]) == 1
+    assert "it holds no image" in capsys.readouterr().err
+
+
+def test_an_image_is_not_overwritten_by_mistake(model, images, capsys):
+    before = Path(images[1]).read_bytes()
+    assert main(["predict", str(model), images[0], "--output", images[1]]) == 1
+    assert "it exists" in capsys.readouterr().err
+    assert Path(images[1]).read_bytes() == before
+
+
+def test_info_says_what_is_in_the_file(model, capsys):
+    import hashlib
+
+    assert main(["info", str(model)]) == 0
+    text = capsys.readouterr().out
+    assert "Malignant: akiec, bcc, mel; benign: bkl, df, nv, vasc" in text
+    assert hashlib.sha256(model.read_bytes()).hexdigest() in text
+
+    assert main(["info", str(model), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    cascade = load(model)
+    assert found["classes"] == cascade.classes_.tolist()
+    assert found["training"] == {
+        "images": len(cascade.triage_.folds_),
+        "lesions": len(np.unique(cascade.triage_.lesions_)),
+        "folds": 2,
+    }
+    (member,) = found["stages"]["diagnosis"]["members"]
+    assert member == {
+        "name": "cli_tiny",
+        "type": "TransferClassifier",
+        "backbone": "cli_tiny",
+        "image_size": [32, 32],
+        "image_fit": "crop",
+        "head": [128],
+    }
+    assert found["versions"]["keras"]
+
+
+def test_info_shows_the_certificate_and_other_members(tmp_path, capsys):
+    from sklearn.datasets import load_wine
+    from sklearn.linear_model import LogisticRegression
+
+    from skinensemble import Cascade, Stage, ThresholdVote
+
+    X, y = load_wine(return_X_y=True)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    vote = ThresholdVote(min_sensitivity=0.8)
+    cascade = Cascade(Stage([("linear", LogisticRegression())], voting=vote), malignant=[2])
+    cascade.fit(X, y, groups=np.arange(len(y))).save(tmp_path / "wine.h5")
+    assert main(["info", str(tmp_path / "wine.h5")]) == 0
+    text = capsys.readouterr().out
+    assert str(cascade.certificate_) in text
+    assert "ThresholdVote over SoftVote" in text and "LogisticRegression" in text
+
+    from skinensemble.persistence import save
+
+    save(cascade.triage_, tmp_path / "stage.h5")
+    assert main(["info", str(tmp_path / "stage.h5")]) == 0
+    assert "Stage: benign, malignant" in capsys.readouterr().out
+    assert main(["predict", str(tmp_path / "stage.h5"), "a.png"]) == 1
+    assert "it holds a Stage, not a cascade" in capsys.readouterr().err
+
+
+def test_info_refuses_a_damaged_file(model, tmp_path, capsys):
+    data = bytearray(model.read_bytes())
+    data[-100] ^= 1
+    (tmp_path / "m.h5").write_bytes(data)
+    assert main(["info", str(tmp_path / "m.h5")]) == 1
+    assert "checksum does not match" in capsys.readouterr().err

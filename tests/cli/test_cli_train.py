@@ -1,0 +1,199 @@
+"""``train`` and ``evaluate``: what is refused before the work, and what comes out of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+
+import numpy as np
+import pytest
+from sklearn.model_selection import StratifiedGroupKFold
+
+from skinensemble.cli import main
+from skinensemble.cli._data import load_data
+from skinensemble.cli.train import _hold_out
+
+
+def parse(*args: str) -> argparse.Namespace:
+    from skinensemble.cli import _parser
+
+    return _parser().parse_args([*args])
+
+
+def test_train_saves_and_judges_on_lesions_kept_aside(train_args, tmp_path, capsys):
+    path = tmp_path / "m.h5"
+    assert main([*train_args, "--output", str(path)]) == 0
+    streams = capsys.readouterr()
+    assert path.is_file()
+    assert streams.out.startswith(f"Saved {path}: trained on ")
+    assert "kept aside" in streams.out and "rule: soft" in streams.out
+    assert "cli_tiny: " in streams.err and "cli_tiny: 76" not in streams.out
+
+
+def test_quiet_says_nothing_on_stderr(train_args, tmp_path, capsys):
+    path = tmp_path / "m.h5"
+    assert main([*train_args, "--quiet", "--hold-out", "0", "--output", str(path)]) == 0
+    streams = capsys.readouterr()
+    assert streams.err == "" and "kept aside" not in streams.out
+
+
+def test_same_seed_same_file(train_args, model, tmp_path):
+    again = tmp_path / "again.h5"
+    assert main([*train_args, "--quiet", "--output", str(again)]) == 0
+    assert again.read_bytes() == model.read_bytes()
+
+
+def test_hold_out_keeps_whole_lesions_and_is_the_benchmark_split(train_args):
+    args = parse(*train_args)
+    args.hold_out = 0.2
+    data = load_data(args)
+    train, test = _hold_out(data, args)
+    assert set(train.groups).isdisjoint(test.groups)
+    assert len(train.target) + len(test.target) == len(data.target)
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    _, rows = next(folds.split(data.target, data.target, data.groups))
+    np.testing.assert_array_equal(test.groups, data.groups[rows])
+
+
+@pytest.mark.parametrize(
+    ("extra", "text"),
+    [
+        (["--backbone", "resnet5"], r"backbone: 'resnet5'.*did you mean resnet50"),
+        (["--voting", "loudest"], r"voting: 'loudest' – not one of"),
+        (["--voting", "soft", "--min-sensitivity", "0.9"], r"min_sensitivity: 0.9 – .*promises no"),
+        (["--malignant", "mel,melanoma"], r"--malignant: melanoma – the data have akiec, bcc"),
+        (["--min-sensitivity", "0.99"], r"certificate: .*malignant lesions cannot prove it"),
+        (["--split", "train"], r"option: --split – the data are read as folder"),
+        (["--hold-out", "0.01"], r"folds: cv=100"),
+        (["--format", "isic"], r"--groundtruth: not given"),
+        (["--format", "ham10000"], r"option: --lesions – the data are read as ham10000"),
+        (["--format", "dermamnist", "--lesions", ""], r"DermaMNIST: .*no such file"),
+    ],
+)
+def test_refused_before_training(train_args, tmp_path, capsys, extra, text):
+    import re
+
+    path = tmp_path / "m.h5"
+    assert main([*train_args, "--output", str(path), *extra]) == 1
+    error = capsys.readouterr().err
+    assert re.search(text, error), error
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [["--weights", "vgg16"], ["--hold-out", "0.7"], ["--malignant", "mel,,bcc"], ["--folds", "x"]],
+)
+def test_unusable_values_are_wrong_usage(train_args, extra):
+    assert main([*train_args, *extra]) == 2
+
+
+def test_output_is_checked_first(train_args, tmp_path, capsys, monkeypatch):
+    def never(args):
+        raise AssertionError("the data were read")
+
+    monkeypatch.setattr("skinensemble.cli.train.load_data", never)
+    there = tmp_path / "there.h5"
+    there.write_bytes(b"precious")
+    for path, text in (
+        (there, "it exists – choose another name, or pass --force"),
+        (tmp_path, "it is a folder"),
+        (tmp_path / "no" / "m.h5", "nothing can be written to"),
+    ):
+        assert main([*train_args, "--output", str(path)]) == 1
+        assert text in capsys.readouterr().err
+    assert there.read_bytes() == b"precious"
+    assert main([*train_args, "--output", str(there), "--force"]) == 1
+    assert "the data were read" in capsys.readouterr().err
+
+
+def test_bad_image_stops_or_is_skipped(train_args, folder, tmp_path, capsys):
+    mine, report = tmp_path / "folder", tmp_path / "problems.csv"
+    shutil.copytree(folder, mine)
+    (mine / "nv" / "lesion_99999_bad.jpg").write_bytes(b"<html>")
+    args = [train_args[0], str(mine), *train_args[2:], "--report", str(report)]
+    assert main([*args, "--output", str(tmp_path / "m.h5")]) == 1
+    assert "lesion_99999_bad.jpg" in capsys.readouterr().err
+    assert not (tmp_path / "m.h5").exists()
+    assert report.read_text().count("lesion_99999_bad.jpg") == 1
+
+    with pytest.warns(UserWarning, match="1 of .* images cannot be read"):
+        found = load_data(parse(*args, "--on-error", "skip"))
+    assert len(found.images) == len(found.target) == len(found.groups)
+    assert not any("99999" in name for name in found.images.names)
+    assert main([*args, "--on-error", "skip", "--max-skipped", "0.001"]) == 1
+    assert "more than --max-skipped 0.001" in capsys.readouterr().err
+
+
+def test_skipping_never_loses_a_class(folder, tmp_path, capsys):
+    mine = tmp_path / "folder"
+    shutil.copytree(folder, mine)
+    (mine / "odd").mkdir()
+    (mine / "odd" / "lesion_1_bad.png").write_bytes(b"no image")
+    assert main(["train", str(mine), "--on-error", "skip", "--output", str(tmp_path / "m")]) == 1
+    assert "no image would be left of class odd" in capsys.readouterr().err
+
+
+def test_unknown_data_say_what_was_looked_for(tmp_path, capsys):
+    assert main(["train", str(tmp_path), "--output", str(tmp_path / "m.h5")]) == 1
+    assert "neither HAM10000, nor DermaMNIST" in capsys.readouterr().err
+    assert main(["train", str(tmp_path / "no"), "--output", str(tmp_path / "m.h5")]) == 1
+    assert "there is no such file" in capsys.readouterr().err
+
+
+def test_every_format_is_recognised(folder, tmp_path):
+    images = sorted(folder.glob("*/*.png"))[:4]
+    ham = tmp_path / "ham"
+    (ham / "images").mkdir(parents=True)
+    for name, image in zip("abcd", images, strict=True):
+        shutil.copy(image, ham / "images" / f"{name}.png")
+    rows = "".join(f"L{name},{name},{'mel' if name < 'c' else 'nv'}\n" for name in "abcd")
+    (ham / "HAM10000_metadata.csv").write_text("lesion_id,image_id,dx\n" + rows)
+    truth, lesions = tmp_path / "truth.csv", tmp_path / "lesions.csv"
+    truth.write_text("image,MEL,NV,SCC\na,1,0,0\nb,1,0,0\nc,0,1,0\nd,0,0,1\n")
+    lesions.write_text("image,lesion_id\na,L1\nb,L1\nc,L2\nd,L3\n")
+    npz = tmp_path / "derma.npz"
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 3), dtype=np.uint8)
+    np.savez(npz, train_images=pixels, train_labels=np.array([[4], [5]], np.uint8))
+
+    assert load_data(parse("train", str(ham))).groups.tolist() == ["La", "Lb", "Lc", "Ld"]
+    isic = ["train", str(ham / "images"), "--groundtruth", str(truth), "--lesions", str(lesions)]
+    assert load_data(parse(*isic, "--other", "scc=akiec")).target.tolist() == [
+        "mel",
+        "mel",
+        "nv",
+        "akiec",
+    ]
+    with pytest.warns(UserWarning, match="shares lesions"):
+        derma = load_data(parse("train", str(npz)))
+    assert derma.target.tolist() == ["mel", "nv"] and derma.groups is None
+    assert load_data(parse("train", str(folder))).groups is None
+
+
+def test_evaluate_prints_a_report_and_warns_of_training_images(model, folder, capsys):
+    args = ["evaluate", str(model), str(folder), "--lesions", r"lesion_\d+"]
+    assert main(args) == 0
+    streams = capsys.readouterr()
+    assert "Diagnosis: all types" in streams.out
+    assert "warning" in streams.err and "were trained on: these figures flatter" in streams.err
+
+    assert main([*args, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["n_images"] > report["n_lesions"] > 0
+    assert "flatter" in report["notes"][-1]
+
+
+def test_evaluate_refuses_labels_that_the_cascade_does_not_know(model, folder, tmp_path, capsys):
+    mine = tmp_path / "folder"
+    shutil.copytree(folder, mine)
+    (mine / "nv").rename(mine / "naevus")
+    assert main(["evaluate", str(model), str(mine)]) == 1
+    assert "labels: naevus – the cascade knows akiec" in capsys.readouterr().err
+
+
+def test_evaluate_refuses_other_files(tmp_path, capsys):
+    foreign = tmp_path / "m.h5"
+    foreign.write_bytes(b"PK\x03\x04" + bytes(600))
+    assert main(["evaluate", str(foreign), str(tmp_path)]) == 1
+    assert "cannot load" in capsys.readouterr().err

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+from skinensemble import DenseHead
+from skinensemble.exceptions import InputError, MemberError
+from skinensemble.members._dense_head import _validation_split
+from skinensemble.members._network import shuffled_batches
+
+QUICK = {"units": (8,), "epochs": 15, "learning_rate": 0.02, "random_state": 0}
+
+
+def blobs(n: int = 300, n_classes: int = 3, seed: int = 0):
+    """Overlapping classes in six features of very unlike scales."""
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.arange(n) % n_classes)
+    X = 2 * np.eye(6)[y] + rng.standard_normal((n, 6))
+    return X * [1, 100, 0.01, 1, 1, 1] + [0, 1e4, 0, -3, 0, 0], np.array(["bkl", "mel", "nv"])[y]
+
+
+def plain(X, head):
+    """What the Keras model says when it is called by itself."""
+    return np.asarray(head.model_(np.asarray(X, np.float32)))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return blobs()
+
+
+@pytest.fixture(scope="module")
+def head(data):
+    return DenseHead(**QUICK).fit(*data)
+
+
+def test_it_learns(data, head):
+    fresh = blobs(seed=1)
+    assert head.score(*fresh) > 0.7
+    assert head.classes_.tolist() == ["bkl", "mel", "nv"]
+    proba = head.predict_proba(fresh[0])
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(head.predict(fresh[0]), head.classes_[proba.argmax(axis=1)])
+
+
+def test_the_model_is_a_plain_keras_model_that_takes_features_as_they_are(data, head):
+    import keras
+
+    assert isinstance(head.model_, keras.Model)
+    np.testing.assert_array_equal(plain(data[0], head), head.predict_proba(data[0]))
+    kinds = {type(layer).__name__ for layer in head.model_.layers}
+    assert kinds <= {"Dense", "Dropout", "Activation"}
+
+
+@pytest.mark.parametrize("batch_normalization", [False, True])
+def test_the_scale_of_the_features_does_not_matter(data, batch_normalization):
+    X, y = data
+    options = QUICK | {"batch_normalization": batch_normalization}
+    one = DenseHead(**options).fit(X, y).predict_proba(X)
+    other = DenseHead(**options).fit(X * 8 - 64, y).predict_proba(X * 8 - 64)
+    np.testing.assert_allclose(one, other, atol=0.02)
+
+
+def test_a_feature_that_never_varies_does_no_harm(data):
+    X, y = data
+    wider = np.column_stack([X, np.full(len(X), 7.0)])
+    assert DenseHead(**QUICK).fit(wider, y).score(wider, y) > 0.7
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"units": ()}, {"units": (8, 4), "batch_normalization": True}, {"activation": "gelu"}],
+)
+def test_the_same_seed_gives_the_same_weights(data, options):
+    one, two, other = (
+        DenseHead(**QUICK | {"epochs": 3} | options | {"random_state": seed}).fit(*data)
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(one.predict_proba(data[0]), two.predict_proba(data[0]))
+    assert one.history_ == two.history_
+    assert (one.predict_proba(data[0]) != other.predict_proba(data[0])).any()
+
+
+def test_what_was_trained_before_does_not_matter(data, head):
+    """Heads of one shape are trained in one compiled network: nothing may be left in it."""
+    other = blobs(seed=4)
+    DenseHead(**QUICK | {"random_state": 5, "epochs": 2}).fit(*other)
+    again = clone(head).fit(*data)
+    np.testing.assert_array_equal(again.predict_proba(data[0]), head.predict_proba(data[0]))
+    assert again.history_ == head.history_
+
+
+def test_a_head_that_failed_leaves_nothing_behind(data, head):
+    with pytest.raises(MemberError):
+        DenseHead(**QUICK | {"random_state": 5}).fit(data[0] * 1e38, data[1])
+    again = clone(head).fit(*data)
+    np.testing.assert_array_equal(again.predict_proba(data[0]), head.predict_proba(data[0]))
+
+
+def test_fits_do_not_share_their_weights(data, head):
+    before = head.predict_proba(data[0])
+    clone(head).set_params(random_state=9).fit(*data)
+    np.testing.assert_array_equal(head.predict_proba(data[0]), before)
+
+
+def test_a_thread_gives_the_same(data, head):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(clone(head).fit(*data)))
+    thread.start()
+    thread.join()
+    np.testing.assert_array_equal(found[0].predict_proba(data[0]), head.predict_proba(data[0]))
+
+
+def test_the_global_random_state_is_left_alone(data):
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()
+    DenseHead(**QUICK | {"epochs": 1}).fit(*data)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+def test_the_order_of_the_data_is_a_function_of_seed_and_epoch():
+    X, y = np.arange(10.0)[:, None], np.arange(10)
+
+    def order(seed, epochs):
+        batches = shuffled_batches(X, y, np.ones(10), 4, seed)
+        for _ in range(epochs):
+            batches.on_epoch_end()
+        return np.concatenate([batches[i][1] for i in range(len(batches))]).tolist()
+
+    assert order(0, 0) == order(0, 0)
+    assert sorted(order(0, 2)) == list(range(10))
+    assert len({str(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}) == 6
+    rows = shuffled_batches(X, y, y / 10, 4, 0)[0]
+    np.testing.assert_array_equal(rows[0][:, 0], rows[1])
+    np.testing.assert_array_equal(rows[2], rows[1] / 10)
+
+
+def test_class_weight_lifts_the_rare_class():
+    rng = np.random.default_rng(0)
+    y = (np.arange(400) < 40).astype(int)
+    X = rng.standard_normal((400, 3)) + 0.8 * y[:, None]
+    found = {
+        str(weight): DenseHead(**QUICK | {"class_weight": weight}).fit(X, y).predict(X)[y == 1]
+        for weight in (None, "balanced", {0: 1, 1: 30})
+    }
+    plain, balanced, strong = (share.mean() for share in found.values())
+    assert plain < 0.5 < balanced < strong
+
+
+def test_samples_without_weight_teach_nothing(data):
+    X, y = data
+    wrong = np.arange(len(y)) % 2 == 1
+    y = np.where(wrong, "bkl", y)
+    options = QUICK | {"class_weight": None}
+    weighted = DenseHead(**options).fit(X, y, sample_weight=1.0 - wrong)
+    fooled = DenseHead(**options).fit(X, y)
+    right = data[1][~wrong]
+    assert np.mean(weighted.predict(X[~wrong]) == right) > 0.7
+    assert np.mean(fooled.predict(X[~wrong]) == right) < 0.6
+
+
+def test_it_stops_when_the_validation_loss_stops_falling(data):
+    # Labels that mean nothing: the validation part can only get worse.
+    X, y = data[0], np.random.default_rng(3).permutation(data[1])
+    options = QUICK | {"epochs": 60, "dropout": 0.0, "learning_rate": 0.1}
+    stopped = DenseHead(**options, patience=3).fit(X, y)
+    losses = stopped.history_["val_loss"]
+    assert len(losses) < 60
+    assert np.argmin(losses) == len(losses) - 4
+    whole = DenseHead(**options, validation_fraction=0).fit(X, y)
+    assert len(whole.history_["loss"]) == 60
+    assert "val_loss" not in whole.history_
+
+
+def test_the_best_weights_are_kept(data):
+    X, y = data[0], np.random.default_rng(3).permutation(data[1])
+    options = QUICK | {"dropout": 0.0, "learning_rate": 0.1, "class_weight": None, "l2": 0}
+    head = DenseHead(**options | {"epochs": 30}, patience=30).fit(X, y)
+    best = int(np.argmin(head.history_["val_loss"])) + 1
+    assert best < 30
+    short = DenseHead(**options | {"epochs": best}, patience=30).fit(X, y)
+    np.testing.assert_array_equal(head.predict_proba(X), short.predict_proba(X))
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.1, 0.2, 0.5]))
+def test_the_validation_part_shares_no_lesion_and_has_every_class(seed, fraction):
+    rng = np.random.default_rng(seed)
+    kind = np.repeat([0, 1, 2], rng.integers(10, 30, 3))
+    lesion = rng.permutation(np.repeat(np.arange(len(kind)), rng.integers(1, 4, len(kind))))
+    train, held_out = _validation_split(kind[lesion], lesion, fraction, seed)
+    assert not set(lesion[train]) & set(lesion[held_out])
+    assert sorted([*train, *held_out]) == list(range(len(lesion)))
+    assert set(kind[lesion[held_out]]) == set(kind[lesion[train]]) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("counts", "fraction"), [((50, 5), 0.1), ((50, 50), 0), ((50, 1), 0.5)])
+def test_nothing_is_set_aside_where_a_class_is_too_rare_for_it(counts, fraction):
+    train, held_out = _validation_split(np.repeat([0, 1], counts), None, fraction, 0)
+    assert (len(train), len(held_out)) == (sum(counts), 0)
+
+
+def test_groups_reach_the_validation_part(data):
+    X, y = np.repeat(data[0], 2, axis=0), np.repeat(data[1], 2)
+    grouped = DenseHead(**QUICK).fit(X, y, groups=np.repeat(np.arange(len(data[1])), 2))
+    apart = DenseHead(**QUICK).fit(X, y)
+    assert (grouped.predict_proba(X) != apart.predict_proba(X)).any()
+
+
+def test_callbacks_are_copied_for_each_fit(data):
+    import keras
+
+    class Counter(keras.callbacks.Callback):
+        counted = 0
+        seen: list = []
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.counted += 1
+            self.seen.append(self.counted)
+
+    counter = Counter()
+    head = DenseHead(**QUICK | {"epochs": 2}, callbacks=[counter])
+    head.fit(*data).fit(*data)
+    assert Counter.seen == [1, 2, 1, 2]
+    assert counter.counted == 0
+    assert not hasattr(counter, "_model") or counter._model is None
+    assert head.callbacks == [counter]
+
+
+def test_verbose_is_that_of_keras(data, capsys):
+    DenseHead(**QUICK | {"epochs": 2}).fit(*data)
+    assert capsys.readouterr().out == ""
+    DenseHead(**QUICK | {"epochs": 2}, verbose=2).fit(*data)
+    assert "Epoch 1/2" in capsys.readouterr().out
+
+
+def test_history_is_plain(head):
+    assert {"loss", "accuracy", "val_loss"} <= set(head.history_)
+    assert all(type(value) is float for values in head.history_.values() for value in values)
+
+
+def test_all_bad_parameters_are_listed_at_once(data):
+    head = DenseHead((8, -1), dropout=1, epochs=0, learning_rate="fast", validation_fraction=0.9)
+    with pytest.raises(InputError, match="DenseHead's docstring") as caught:
+        head.fit(*data)
+    for text in ("units=(8, -1)", "dropout=1 ", "epochs=0", "learning_rate='fast'", "fraction=0.9"):
+        assert text in str(caught.value)
+    assert "patience" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [{"units": 8}, {"batch_size": 0}, {"patience": -1}, {"l2": -1}])
+def test_each_bad_parameter_is_refused(data, bad):
+    with pytest.raises(InputError, match=rf"^parameters: {next(iter(bad))}="):
+        DenseHead(**bad).fit(*data)
+
+
+def test_a_loss_that_is_not_finite_is_a_members_failure(data):
+    with pytest.raises(MemberError, match=r"training: DenseHead – .* not finite .* – lower learni"):
+        DenseHead(**QUICK | {"learning_rate": 1e38}).fit(*data)
+
+
+def test_before_fit_it_says_so(data):
+    for method in ("predict", "predict_proba"):
+        with pytest.raises(ValueError, match="not fitted yet"):
+            getattr(DenseHead(), method)(data[0])

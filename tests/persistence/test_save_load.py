@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from codec_edits import CASCADE, NETWORK, edited
+from committees import CODES, committee, lesion_table
+from container_files import run_python
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tiny_backbone import TINY
+
+from skinensemble import BackboneFeatures, Cascade, DenseHead, Stage, TransferClassifier, load
+from skinensemble.exceptions import InputError
+from skinensemble.persistence import save
+
+CHILD = Path(__file__).with_name("codec_reader.py")
+PROBA = ("predict_proba", "predict")
+
+TABLE = {
+    "logistic": LogisticRegression(),
+    "linear_discriminant": LinearDiscriminantAnalysis(),
+    "bayes": GaussianNB(),
+    "pipeline": make_pipeline(StandardScaler(), PCA(3, whiten=True), LogisticRegression()),
+    "dense": DenseHead((6,), batch_normalization=True, epochs=3, random_state=0),
+    "linear_head": DenseHead((), epochs=3, activation="gelu", random_state=0),
+}
+IMAGES = {
+    "transfer": TransferClassifier(**TINY, units=(5,), epochs=2, random_state=0),
+    "features_pipeline": Pipeline(
+        [("body", BackboneFeatures(**TINY)), ("scale", StandardScaler()), ("nb", GaussianNB())]
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def table():
+    return lesion_table(200)
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    y = np.repeat(CODES, 6)
+    base = np.repeat(np.arange(5), 6)[:, None, None, None] * 40
+    X = np.clip(base + rng.integers(0, 60, (30, 32, 32, 3)), 0, 255).astype(np.uint8)
+    return X, y, np.arange(30)
+
+
+def keep(estimator, folder: Path, name: str, X, methods=PROBA) -> None:
+    """Save an estimator, and beside it what it says of X."""
+    save(estimator, folder / f"{name}.h5")
+    said = {method: getattr(estimator, method)(X) for method in methods}
+    np.savez(folder / f"{name}.npz", X=X, **said)
+
+
+@pytest.fixture(scope="module")
+def in_a_new_process(tmp_path_factory, table, images):
+    """Which predictions of each kind of estimator are the same, bit by bit, in a new process."""
+    folder = tmp_path_factory.mktemp("saved")
+    X, y, lesions = table
+    for name, estimator in TABLE.items():
+        keep(estimator.fit(X, y), folder, name, X)
+    stage = Stage([*committee(), ("dense", TABLE["dense"])], voting="majority", cv=2)
+    keep(stage.fit(X, y, groups=lesions), folder, "stage", X, (*PROBA, "ballots"))
+    triage = Stage(committee(), voting="threshold", cv=2)
+    cascade = Cascade(triage, random_state=0).fit(X, y, groups=lesions)
+    keep(cascade, folder, "cascade", X, (*PROBA, "malignant_proba", "predict_malignant"))
+    pixels, types, each = images
+    both = Stage(list(IMAGES.items()), cv=2)
+    cascade = Cascade(both, random_state=0).fit(pixels, types, groups=each)
+    keep(cascade, folder, "images", pixels, (*PROBA, "malignant_proba"))
+    keep(cascade.triage_.named_members_.transfer, folder, "transfer", pixels)
+    return json.loads(run_python(CHILD, "same", folder))["report"]
+
+
+@pytest.mark.parametrize("name", [*TABLE, "stage", "cascade", "images", "transfer"])
+def test_it_predicts_the_same_bit_by_bit_in_a_new_process(in_a_new_process, name):
+    same = in_a_new_process[name]
+    assert len(same) >= 2
+    assert all(same.values()), same
+
+
+@pytest.fixture(scope="module")
+def cascade(table):
+    X, y, lesions = table
+    triage = Stage(committee(), voting="threshold", cv=2)
+    return Cascade(triage, random_state=0).fit(X, y, groups=lesions)
+
+
+@pytest.fixture(scope="module")
+def member(images):
+    X, y, _ = images
+    options = {"units": (4,), "epochs": 1, "random_state": 0}
+    return TransferClassifier(**TINY, **options).fit(X, y)
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory, cascade, member):
+    """How a new process refuses each edited file, by its label, and what it did meanwhile."""
+    folder = tmp_path_factory.mktemp("hostile")
+    cascade.save(folder / "sound_cascade.h5")
+    save(member, folder / "sound_network.h5")
+    labels = {}
+    (folder / "edited").mkdir()
+    for prefix, edits in (("cascade", CASCADE), ("network", NETWORK)):
+        for label, path in edited(folder / f"sound_{prefix}.h5", edits, folder):
+            name = f"{prefix}_{path.stem}"
+            path.rename(folder / "edited" / f"{name}.h5")
+            labels[name] = f"{prefix}: {label}"
+    found = json.loads(run_python(CHILD, "hostile", folder, timeout=300))
+    return {labels[name]: text for name, text in found["report"].items()}, found["events"]
+
+
+@pytest.mark.parametrize(
+    "label", [*(f"cascade: {one}" for one in CASCADE), *(f"network: {one}" for one in NETWORK)]
+)
+def test_a_file_that_says_something_wrong_is_refused(refused, label):
+    text = refused[0][label]
+    assert text.startswith("ModelFileError cannot load: ")
+    assert ".h5" in text
+    assert text.count(" – ") >= 2
+
+
+def test_refusing_imports_runs_and_opens_nothing(refused):
+    assert refused[1] == []
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        ("cascade: tensor missing", "coef_ – its array is missing"),
+        ("cascade: tensor extra", "triage/linear/spare – nothing in the file refers to it"),
+        ("cascade: threshold 1.2", "certificate.threshold – 1.2 is not between 0 and 1"),
+        ("cascade: no members", "triage.members – there is none"),
+        ("cascade: duplicate labels", "root.classes – labels are not distinct and sorted"),
+        ("cascade: unknown type", "'RandomForestClassifier' is not a type of this library"),
+        ("cascade: NaN weight", "coef_ – it holds NaN or infinite values"),
+        ("network: a weight fewer", "root.head.weights – 3 arrays, not 4"),
+        ("network: units beyond any memory", "params.units – the weights in the file are smaller"),
+    ],
+)
+def test_the_text_names_the_place(refused, label, text):
+    assert text in refused[0][label]
+
+
+def test_what_is_loaded_is_what_was_saved(cascade, table, tmp_path):
+    path = tmp_path / "a folder with ü" / "cascade.h5"
+    path.parent.mkdir()
+    cascade.save(path)
+    back = load(path)
+    assert back.certificate_ == cascade.certificate_
+    assert back.classes_.tolist() == cascade.classes_.tolist()
+    assert back.malignant_.tolist() == cascade.malignant_.tolist()
+    for stage in ("triage_", "diagnosis_"):
+        for name in ("folds_", "targets_", "lesions_", "digests_", "ballots_"):
+            kept, saved = (getattr(getattr(one, stage), name) for one in (back, cascade))
+            assert kept.dtype == saved.dtype
+            np.testing.assert_array_equal(kept, saved)
+    assert [str(v) for v in back.verdicts(table[0])] == [str(v) for v in cascade.verdicts(table[0])]
+
+
+def test_saving_what_was_loaded_gives_the_same_bytes(cascade, member, tmp_path):
+    for estimator in (cascade, member):
+        digest = save(estimator, tmp_path / "one.h5")
+        back = load(tmp_path / "one.h5", sha256=digest)
+        assert save(back, tmp_path / "two.h5") == digest
+
+
+def test_a_loaded_cascade_can_be_trained_again(cascade, table, tmp_path):
+    X, y, lesions = table
+    cascade.save(tmp_path / "cascade.h5")
+    again = load(tmp_path / "cascade.h5").fit(X, y, groups=lesions)
+    assert again.predict(X).shape == y.shape
+
+
+def test_training_samples_are_still_known_after_loading(cascade, table, tmp_path):
+    X, y, lesions = table
+    cascade.save(tmp_path / "cascade.h5")
+    with pytest.raises(InputError, match=r"samples: rows 0, 1, .* the members were trained on"):
+        load(tmp_path / "cascade.h5").certify(X, y, groups=lesions)
+
+
+@pytest.mark.parametrize(
+    ("odd", "text"),
+    [
+        (RandomForestClassifier(3), "save: RandomForestClassifier – .* without pickle.* – use a"),
+        (Pipeline([("forest", RandomForestClassifier(3))]), "save: RandomForestClassifier – "),
+        (LinearDiscriminantAnalysis(solver="lsqr"), "lsqr.* has no xbar_"),
+        (DenseHead(epochs=1, activation=np.tanh), "parameter: activation=.* – a ufunc cannot be"),
+    ],
+)
+def test_members_that_cannot_be_saved_are_named_and_nothing_is_written(table, odd, text, tmp_path):
+    X, y, lesions = table
+    if isinstance(odd, DenseHead):
+        odd = DenseHead(epochs=1).fit(X, y).set_params(activation=np.tanh)
+        with pytest.raises(InputError, match=text):
+            save(odd, tmp_path / "member.h5")
+        assert not list(tmp_path.iterdir())
+        return
+    stage = Stage([*committee(), ("odd", odd)], cv=2).fit(X, y, groups=lesions)
+    with pytest.raises(InputError, match=text):
+        save(stage, tmp_path / "stage.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_that_are_no_json_cannot_be_saved(table, tmp_path):
+    X, y, _ = table
+    with pytest.raises(InputError, match=r"labels: .* must be strings, integers or booleans"):
+        save(GaussianNB().fit(X, (y == "mel") + 0.5 - 0.5), tmp_path / "member.h5")
+
+
+@pytest.mark.parametrize("labels", [[3, 5], [False, True], ["naevus", "mélanome"]])
+def test_labels_of_every_kind_come_back(labels, table, tmp_path):
+    X, y, lesions = table
+    y = np.array(sorted(labels))[(y == "mel").astype(int)]
+    stage = Stage(committee()[:2], cv=2).fit(X, y, groups=lesions)
+    save(stage, tmp_path / "stage.h5")
+    back = load(tmp_path / "stage.h5")
+    assert back.classes_.tolist() == sorted(labels)
+    np.testing.assert_array_equal(back.predict(X), stage.predict(X))
+
+
+def test_what_was_not_fitted_cannot_be_saved(tmp_path):
+    with pytest.raises(ValueError, match="not fitted"):
+        save(Cascade(), tmp_path / "cascade.h5")

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.naive_bayes import GaussianNB
+
+from skinensemble import MajorityVote, ThresholdVote, TransferClassifier, list_backbones
+from skinensemble.builders import DEFAULT_BACKBONES, make_stage
+from skinensemble.cascade import make_cascade
+from skinensemble.exceptions import InputError
+
+
+def test_a_member_for_each_backbone_by_its_name():
+    stage = make_stage("resnet50", "vgg16", voting="majority", cv=3, epochs=7, verbose=1)
+    assert [name for name, _ in stage.members] == ["resnet50", "vgg16"]
+    for name, member in stage.members:
+        assert isinstance(member, TransferClassifier)
+        assert (member.backbone, member.weights, member.epochs) == (name, "imagenet", 7)
+    assert (stage.voting, stage.cv, stage.verbose) == ("majority", 3, 1)
+
+
+def test_members_of_the_users_own_are_taken_as_they_are():
+    own = GaussianNB()
+    stage = make_stage("resnet50", ("own", own))
+    assert stage.members[1] == ("own", own)
+
+
+def test_weights_for_all_or_by_name():
+    for_all = make_stage("resnet50", "vgg16", weights=None)
+    by_name = make_stage("resnet50", "vgg16", weights={"vgg16": "here.weights.h5"})
+    assert [member.weights for _, member in for_all.members] == [None, None]
+    assert [member.weights for _, member in by_name.members] == ["imagenet", "here.weights.h5"]
+
+
+@pytest.mark.parametrize("make", [make_stage, make_cascade])
+def test_weights_of_a_backbone_that_is_not_used_are_refused(make):
+    text = "weights: resnet, vgg19 – not among the backbones resnet50, vgg16 – correct the names"
+    with pytest.raises(InputError, match=text):
+        make("resnet50", "vgg16", weights={"resnet": None, "vgg19": None, "vgg16": None})
+
+
+def test_an_unknown_option_is_refused():
+    with pytest.raises(TypeError, match="learningrate"):
+        make_stage("resnet50", learningrate=1)
+
+
+def test_without_names_the_offline_backbones():
+    cascade = make_cascade()
+    assert [name for name, _ in cascade.triage.members] == list(DEFAULT_BACKBONES)
+    assert set(DEFAULT_BACKBONES) <= set(list_backbones())
+
+
+def test_both_stages_have_members_of_their_own():
+    cascade = make_cascade("resnet50", random_state=4, malignant=["mel"], cv=3)
+    assert cascade.triage.members[0][1] is not cascade.diagnosis.members[0][1]
+    assert (cascade.random_state, cascade.malignant) == (4, ["mel"])
+    assert cascade.triage.cv == cascade.diagnosis.cv == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "triage", "diagnosis"),
+    [
+        ({}, "soft", "soft"),
+        ({"voting": "majority"}, "majority", "majority"),
+        ({"voting": "threshold"}, ThresholdVote(), "soft"),
+        (
+            {"voting": "threshold", "min_sensitivity": 0.9, "confidence": 0.8},
+            ThresholdVote(min_sensitivity=0.9, confidence=0.8),
+            "soft",
+        ),
+        ({"voting": ThresholdVote("majority")}, ThresholdVote("majority"), "soft"),
+        ({"voting": MajorityVote()}, MajorityVote(), MajorityVote()),
+    ],
+)
+def test_a_threshold_is_for_the_triage_alone(asked, triage, diagnosis):
+    cascade = make_cascade("resnet50", **asked)
+    assert repr(cascade.triage.voting) == repr(triage)
+    assert repr(cascade.diagnosis.voting) == repr(diagnosis)
+
+
+def test_a_promise_of_nothing_is_not_taken_for_the_default():
+    rule = make_cascade("vgg16", voting="threshold", min_sensitivity=0).triage.voting
+    assert rule.min_sensitivity == 0
+    with pytest.raises(InputError, match=r"^min_sensitivity: 0 – it promises nothing – choose"):
+        rule.check_targets(np.arange(300) % 2)
+
+
+@pytest.mark.parametrize("voting", ["soft", "majority", ThresholdVote()])
+def test_a_promise_needs_the_threshold_rule(voting):
+    with pytest.raises(InputError, match=r'^min_sensitivity: 0.95 – .* – use voting="threshold"'):
+        make_cascade("resnet50", voting=voting, min_sensitivity=0.95)

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from committees import MALIGNANT, committee, lesion_table
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score, roc_auc_score
+
+from skinensemble import Cascade, MajorityVote, SoftVote, Stage, ThresholdVote, evaluate
+from skinensemble.exceptions import InputError
+from skinensemble.voting import break_ties
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return lesion_table(200, seed=5)
+
+
+@pytest.fixture(scope="module")
+def cascade():
+    X, y, lesions = lesion_table(200)
+    triage = Stage(committee(), voting="threshold", cv=3)
+    return Cascade(triage, random_state=0).fit(X, y, groups=lesions)
+
+
+@pytest.fixture(scope="module")
+def report(cascade, fresh):
+    X, y, lesions = fresh
+    return evaluate(cascade, X, y, groups=lesions, n_resamples=100)
+
+
+def row(rows, name):
+    (found,) = [row for row in rows if row.name == name]
+    return found
+
+
+def test_each_voter_has_a_row_beside_the_constant_answers(report):
+    triage = [(row.kind, row.name) for row in report.triage]
+    assert triage == [
+        ("constant", "always benign"),
+        ("constant", "always malignant"),
+        *(("member", name) for name in ("linear", "bayes", "lda")),
+        *(("rule", name) for name in ("majority", "soft", "threshold")),
+    ]
+    diagnosis = [row.name for row in report.diagnosis]
+    assert diagnosis[0].startswith("always ")
+    assert diagnosis[1:] == [
+        *("linear", "bayes", "lda", "majority", "soft"),
+        "cascade (both stages)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "member"),
+    [
+        ("bayes", SoftVote(), 1),
+        ("majority", MajorityVote(), None),
+        ("soft", SoftVote(), None),
+        ("threshold", ThresholdVote(), None),
+    ],
+)
+def test_figures_of_the_triage_are_those_of_scikit_learn(
+    cascade, fresh, report, name, rule, member
+):
+    X, y, _ = fresh
+    stage, truth = cascade.triage_, np.isin(y, MALIGNANT)
+    ballots = stage.ballots(X)
+    ballots = ballots if member is None else ballots[:, [member]]
+    rule.fit(stage.ballots_, stage.targets_, groups=stage.lesions_)
+    found, score = rule.decide(ballots) == 1, rule.combine(ballots)[:, 1]
+    got = row(report.triage, name)
+    figures = {key: figure.value for key, figure in got.figures.items()}
+    assert figures == pytest.approx(
+        {
+            "accuracy": accuracy_score(truth, found),
+            "balanced accuracy": balanced_accuracy_score(truth, found),
+            "AUC": roc_auc_score(truth, score),
+            "sensitivity": recall_score(truth, found),
+            "specificity": recall_score(~truth, ~found),
+        }
+    )
+    assert (got.misses, got.false_alarms) == (np.sum(truth & ~found), np.sum(~truth & found))
+
+
+def test_figures_of_the_whole_cascade(cascade, fresh, report):
+    X, y, _ = fresh
+    got = row(report.diagnosis, "cascade (both stages)").figures
+    assert got["accuracy"].value == pytest.approx(np.mean(cascade.predict(X) == y))
+    assert got["balanced accuracy"].value == pytest.approx(
+        balanced_accuracy_score(y, cascade.predict(X))
+    )
+    proba = cascade.predict_proba(X)
+    assert got["AUC"].value == pytest.approx(roc_auc_score(y, proba, multi_class="ovr"))
+    soft = row(report.diagnosis, "soft").figures["accuracy"].value
+    ballots = cascade.diagnosis_.ballots(X)
+    flat = cascade.classes_[break_ties(ballots.mean(axis=1), ballots)]
+    assert soft == pytest.approx(np.mean(flat == y))
+
+
+def test_constant_answers(fresh, report):
+    truth = np.isin(fresh[1], MALIGNANT)
+    benign, malignant = (row(report.triage, f"always {side}") for side in ("benign", "malignant"))
+    assert benign.figures["accuracy"].value == pytest.approx(np.mean(~truth))
+    assert (benign.misses, benign.false_alarms) == (truth.sum(), 0)
+    assert (malignant.misses, malignant.false_alarms) == (0, np.sum(~truth))
+    assert benign.figures["AUC"].value == 0.5
+
+
+def test_intervals_hold_their_figure_and_have_a_width(report):
+    for got in (*report.triage[2:], *report.diagnosis[1:]):
+        for figure in got.figures.values():
+            assert figure.low <= figure.value <= figure.high
+            assert figure.high - figure.low < 0.3
+        assert got.figures["accuracy"].low < got.figures["accuracy"].high
+
+
+def test_lesions_are_counted_by_their_worst_image(cascade, fresh, report):
+    X, y, lesions = fresh
+    found, truth = cascade.predict_malignant(X), np.isin(y, MALIGNANT)
+    names = {side: np.unique(lesions[truth == side]) for side in (True, False)}
+    assert report.lesions == {
+        "n_malignant": len(names[True]),
+        "misses": sum(not found[lesions == g].all() for g in names[True]),
+        "n_benign": len(names[False]),
+        "false_alarms": sum(bool(found[lesions == g].any()) for g in names[False]),
+    }
+    assert (report.n_images, report.n_lesions) == (len(y), 200)
+
+
+def test_it_prints_as_markdown_and_becomes_json(cascade, report):
+    text = str(report)
+    assert "| rule: threshold " in text
+    assert "| constant: always benign " in text
+    assert f"Promised: {cascade.certificate_}" in text
+    assert f"{report.lesions['misses']} of 120 malignant lesions missed" in text
+    tables = [block for block in text.split("\n\n") if block.startswith("|")]
+    assert len(tables) == 2
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    back = json.loads(json.dumps(report.to_dict()))
+    assert back["triage"][0]["name"] == "always benign"
+    assert back["lesions"] == report.lesions
+
+
+def test_the_seed_decides_the_intervals_only(cascade, fresh):
+    X, y, lesions = fresh
+    one, again, other = (
+        evaluate(cascade, X, y, groups=lesions, n_resamples=30, random_state=seed).to_dict()
+        for seed in (0, 0, 1)
+    )
+    assert one == again != other
+    value = ("figures", "accuracy", "value")
+    for a, b in zip(one["triage"], other["triage"], strict=True):
+        assert a[value[0]][value[1]][value[2]] == b[value[0]][value[1]][value[2]]
+
+
+def test_a_rule_that_cannot_be_proved_is_left_out_and_said_so(fresh):
+    X, y, lesions = lesion_table(60)
+    cascade = Cascade(Stage(committee(), cv=2), random_state=0).fit(X, y, groups=lesions)
+    few = evaluate(cascade, *fresh[:2], groups=fresh[2], n_resamples=10)
+    assert "threshold" not in [row.name for row in few.triage]
+    (note,) = few.notes
+    assert note.startswith("Rule threshold is left out. certificate: sensitivity ≥ 0.95")
+    assert note in str(few)
+    assert few.certificate is None
+
+
+def test_rules_of_the_users_own(cascade, fresh):
+    X, y, lesions = fresh
+    rules = [ThresholdVote(min_sensitivity=0.8), "majority"]
+    judged = evaluate(cascade, X, y, groups=lesions, rules=rules, n_resamples=10)
+    names = [row.name for row in judged.triage if row.kind == "rule"]
+    assert names == ["ThresholdVote(min_sensitivity=0.8)", "majority"]
+
+
+def test_without_groups_each_image_is_a_lesion(cascade, fresh):
+    X, y, _ = fresh
+    assert evaluate(cascade, X, y, n_resamples=5).n_lesions == len(y)
+
+
+def test_one_side_only_gives_what_can_be_given(cascade, fresh):
+    X, y, lesions = fresh
+    nv = y == "nv"
+    judged = evaluate(cascade, X[nv], y[nv], groups=lesions[nv], n_resamples=20)
+    figures = row(judged.triage, "soft").figures
+    assert np.isnan([figures["sensitivity"].value, figures["AUC"].value]).all()
+    assert 0 <= figures["specificity"].value <= 1
+    assert "0 of 0 malignant lesions missed" in str(judged)
+
+
+def test_unknown_labels_are_named(cascade, fresh):
+    X, y, lesions = fresh
+    y = np.where(np.arange(len(y)) < 3, "scc", y)
+    with pytest.raises(InputError, match=r"labels: scc – the cascade knows akiec, .* – map or rem"):
+        evaluate(cascade, X, y, groups=lesions)
+
+
+def test_lengths_that_differ_are_refused(cascade, fresh):
+    X, y, lesions = fresh
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        evaluate(cascade, X, y[:-1], groups=lesions)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        evaluate(cascade, X, y, groups=lesions[:-1])

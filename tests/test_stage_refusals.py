@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from committees import Recorder, Scripted, committee, lesion_table, notebook
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import LinearSVC
+
+from skinensemble import Stage
+from skinensemble.exceptions import CertificateError, InputError, MemberError
+
+TWO = np.array(["benign", "malignant"])
+
+
+@pytest.fixture(scope="module")
+def data():
+    return lesion_table()
+
+
+@pytest.mark.parametrize(
+    ("act", "text"),
+    [
+        ("raise", "member: odd – ZeroDivisionError in fit: no such luck – correct what it names"),
+        ("nan", "member: odd – predict_proba gave NaN for 6 samples – "),
+        ("stranger", "member: odd – it votes for zebra, which the stage does not know – "),
+    ],
+)
+def test_a_member_that_fails_is_named(data, act, text):
+    X, y, lesions = data
+    stage = Stage([*committee(), ("odd", Scripted(act))], cv=3)
+    with pytest.raises(MemberError, match=rf"^{text}"):
+        stage.fit(X, y, groups=lesions)
+
+
+def test_the_cause_of_a_failure_is_kept(data):
+    X, y, lesions = data
+    with pytest.raises(MemberError) as caught:
+        Stage([("odd", Scripted("raise"))], cv=3).fit(X, y, groups=lesions)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_scores_that_are_no_probabilities_are_refused(data):
+    X, y, lesions = data
+    with pytest.raises(InputError, match=r"ballots: sample 0 of member 1, .* not summing to 1 – "):
+        Stage([committee()[0], ("odd", Scripted("scores"))], cv=3).fit(X, y, groups=lesions)
+
+
+def test_weights_for_a_member_that_takes_none_are_refused(data):
+    X, y, lesions = data
+    stage = Stage([*committee()[:2], ("near", KNeighborsClassifier())], cv=3)
+    with pytest.raises(InputError, match=r"member: near – .* takes no sample_weight – leave out"):
+        stage.fit(X, y, groups=lesions, sample_weight=np.ones(len(y)))
+
+
+BAD = {
+    "groups too short": (lambda X, y, g: (X, y, g[:-1]), r"groups: \d+ lesions – one per sample"),
+    "two labels": (lambda X, y, g: (X, y, np.append(g[1:], g[:1])), "lesions: HAM_.* several lab"),
+    "label missing": (lambda X, y, g: (X, [None, *y[1:]], g), "y: rows 0 – the label is missing"),
+    "one class": (lambda X, y, g: (X, ["nv"] * len(y), g), "y: .* there is one class only"),
+    "lesion missing": (lambda X, y, g: (X, y, [None, *g[1:]]), "groups: rows 0 – the lesion"),
+}
+
+
+@pytest.mark.parametrize(("damage", "text"), BAD.values(), ids=BAD)
+def test_bad_labels_and_lesions_are_refused_before_any_training(data, damage, text):
+    notes, book = notebook()
+    X, y, lesions = damage(*data)
+    with pytest.raises(InputError, match=rf"^{text}"):
+        Stage([("one", Recorder(book))]).fit(X, y, groups=lesions)
+    assert notes == []
+
+
+def test_more_folds_than_lesions_of_a_class_are_refused_before_any_training(data):
+    X, y, lesions = data
+    notes, book = notebook()
+    few = (y != "mel") | np.isin(lesions, np.unique(lesions[y == "mel"])[:3])
+    text = r"^folds: cv=5, class mel \(3 lesions\) – 5 folds need .* – pass cv=3, or add lesions"
+    with pytest.raises(InputError, match=text):
+        Stage([("one", Recorder(book))]).fit(X[few], y[few], groups=lesions[few])
+    assert notes == []
+
+
+def test_a_promise_that_cannot_be_proved_is_refused_before_any_training():
+    X, y, lesions = lesion_table(60, codes=TWO)
+    notes, book = notebook()
+    with pytest.raises(CertificateError, match=r"30 malignant lesions cannot.*\(29 more\)"):
+        Stage([("one", Recorder(book))], voting="threshold").fit(X, y, groups=lesions)
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ([], r"members: \[\] – no committee – pass a list"),
+        (None, "members: None – no committee"),
+        ([("svm", LinearSVC()), ("nb", GaussianNB())], "members: svm – no predict_proba, so no"),
+        ([("a", GaussianNB()), ("a", GaussianNB())], "not unique"),
+        ([("a__b", GaussianNB())], "__"),
+        ([("cv", GaussianNB())], "conflict"),
+    ],
+)
+def test_members_that_make_no_committee_are_refused(data, members, text):
+    X, y, lesions = data
+    with pytest.raises(ValueError, match=text):
+        Stage(members).fit(X, y, groups=lesions)
