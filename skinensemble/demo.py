@@ -43,6 +43,7 @@ class _Scale:
     image_size: int = 128
     min_sensitivity: float = 0.95
     parts: int = 4
+    cv: int = 3
 
 
 _SMALL = _Scale(
@@ -51,6 +52,7 @@ _SMALL = _Scale(
     drawn_size=96,
     image_size=96,
     min_sensitivity=0.8,
+    cv=2,
 )
 
 
@@ -100,7 +102,7 @@ def run_demo(
     folder, tell = _make_folder(output), _Story()
     cascade = _make_cascade(names, scale, random_state)
 
-    tell.step(f"Loading {', '.join(names)} with their ImageNet weights")
+    tell.step(f"Loading {', '.join(names)} with ImageNet weights")
     _load_backbones(cascade)
     tell.step("Drawing synthetic lesions of all seven types")
     lesions, train, test = _draw(n_lesions or scale.n_lesions, scale, random_state)
@@ -118,6 +120,8 @@ def run_demo(
     tell.step("Verdicts for eight images, by the cascade as loaded")
     rows = test[_handful(truth, lesions.groups[test])]
     verdicts = loaded.verdicts(lesions.images[rows])
+    threshold = cascade.certificate_.threshold
+    tell.fact(f"malignant from p = {threshold:.2g} on, even where most members vote otherwise:")
     for label, verdict in zip(lesions.target[rows], verdicts, strict=True):
         tell.fact(f"{f'({label})':8s}{verdict}")
     _draw_plots(folder, lesions, rows, verdicts, report, tell)
@@ -160,7 +164,7 @@ def _make_cascade(names: tuple[str, ...], scale: _Scale, random_state: int) -> A
         min_sensitivity=scale.min_sensitivity,
         image_size=scale.image_size,
         batch_size=32,
-        cv=3,
+        cv=scale.cv,
         random_state=random_state,
     )
 

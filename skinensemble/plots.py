@@ -1,4 +1,4 @@
-"""Pictures of verdicts and of voting rules, for people who cannot tell red from green as well.
+"""Verdicts and voting rules drawn, for people who cannot tell red from green as well.
 
 Needs matplotlib (extra ``plots``). Figures are made without pyplot: nothing is shown, no global
 state is touched; call ``savefig`` on what is returned, or leave the last line of a notebook cell
@@ -186,7 +186,7 @@ def _show_verdict(axes, image, verdict: Verdict, label, malignant) -> None:
 def _mark(verdict: Verdict, label, malignant: bool) -> str:
     if verdict.malignant != malignant:
         return "✗ false alarm" if verdict.malignant else "✗ missed"
-    return "✓" if verdict.diagnosis in (None, label) else "✓ malignant, other type"
+    return "✓" if verdict.diagnosis in (None, label) else "✓ malignant, ✗ type"
 
 
 def _show_votes(axes, verdict: Verdict, color: str) -> None:

@@ -54,7 +54,7 @@ def test_verdicts_words_match_what_they_stand_for(images, verdicts):
     ]
     assert [axes.get_xlabel() for axes in figure.axes] == [
         "truth: mel  ✓",
-        "truth: bcc  ✓ malignant, other type",
+        "truth: bcc  ✓ malignant, ✗ type",
         "truth: nv  ✗ false alarm",
         "truth: mel  ✗ missed",
         "truth: nv  ✓",

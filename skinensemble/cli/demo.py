@@ -15,7 +15,7 @@ def add_parser(commands, **options) -> None:
         "demo",
         help="see all of it on synthetic lesions, without data or network",
         description="Draw synthetic lesions, train a small cascade on them, compare the voting"
-        " rules, and save the cascade and two pictures. Takes one to three minutes. The figures"
+        " rules, and save the cascade and two plots. Takes one to three minutes. The figures"
         " say nothing about patients.",
         **options,
     )

@@ -174,17 +174,15 @@ def _hold_out(data: Data, args: argparse.Namespace) -> tuple[Data, Data | None]:
 
 
 def _check_certificate(cascade, train: Data) -> None:
-    """Refuse a promise that the lesions cannot prove before anything is trained."""
+    """Refuse a promise that the lesions cannot prove before any image passes a network."""
     import numpy as np
 
-    from skinensemble.thresholds import allowed_misses
+    from skinensemble.voting import resolve_voting_rule
 
-    rule = cascade.triage.voting
-    if not hasattr(rule, "min_sensitivity"):
-        return
     malignant = np.isin(train.target, cascade.malignant)
-    lesions = np.flatnonzero(malignant) if train.groups is None else train.groups[malignant]
-    allowed_misses(len(np.unique(lesions)), rule.min_sensitivity, rule.confidence)
+    if malignant.any():
+        rule = resolve_voting_rule(cascade.triage.voting)
+        rule.check_targets(malignant.astype(int), train.groups)
 
 
 def _judge(cascade, test: Data, args: argparse.Namespace) -> None:

@@ -49,9 +49,9 @@ def load_dermamnist(
     return_X_y: bool = False,
     download: bool = False,
 ) -> Any:
-    """Load DermaMNIST, small square images of HAM10000 [1]_.
+    """Load DermaMNIST, small square images of HAM10000.
 
-    Its published split shares lesions between train, val and test, which makes figures come out
+    The published split of [1]_ shares lesions between train, val and test, which makes figures come out
     too good [2]_, and the file does not say which images show one lesion. So ``groups`` is None:
     numbering each image as its own lesion would claim what is not true and silence the warnings
     that the rest of the library gives when lesions are unknown. Use it to try things out.

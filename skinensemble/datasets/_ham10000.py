@@ -63,9 +63,10 @@ def load_ham10000(
     return_X_y: bool = False,
     download: bool = False,
 ) -> Any:
-    r"""Load HAM10000: 10,015 dermatoscopic images of 7,470 lesions [1]_.
+    r"""Load HAM10000: 10,015 dermatoscopic images of 7,470 lesions.
 
-    Only the table is read and the folders are listed; no image is opened.
+    The data set is described in [1]_. Only the table is read and the folders are listed; no image
+    is opened.
 
     Parameters
     ----------

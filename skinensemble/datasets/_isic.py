@@ -76,9 +76,9 @@ def load_isic(
     return_X_y: bool = False,
     download: bool = False,
 ) -> Any:
-    r"""Load a part of the ISIC challenge of 2018 (task 3) or 2019 [1]_ [2]_.
+    r"""Load a part of the ISIC challenge of 2018 (task 3) or 2019.
 
-    Only the tables are read and the folder is listed; no image is opened.
+    They are described in [1]_ and [2]_. Only the tables are read and the folder is listed; no image is opened.
 
     Parameters
     ----------

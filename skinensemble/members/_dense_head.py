@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from skinensemble.exceptions import InputError, MemberError, message
-from skinensemble.members._network import build_head, compiled_twin, fold_scaling, shuffled_batches
+from skinensemble.members._network import batches_class, build_head, compiled_twin, fold_scaling
 from skinensemble.persistence._codec import dump_params, load_params, load_weights
 from skinensemble.validation import check_labels
 
@@ -222,7 +222,7 @@ default="sqrt_balanced"
                 keras.callbacks.EarlyStopping(patience=self.patience, restore_best_weights=True)
             )
         size = min(max(len(train) // 32, 16), 256) if self.batch_size == "auto" else self.batch_size
-        batches = shuffled_batches(X[train], y[train], weight[train], size, seed)
+        batches = batches_class()((X[train], y[train], weight[train]), size, seed)
         twin = compiled_twin(self, self.model_, len(batches))
         history = twin.fit(
             batches,
@@ -233,6 +233,7 @@ default="sqrt_balanced"
             verbose=self.verbose,
         )
         self.history_ = {key: [float(v) for v in values] for key, values in history.history.items()}
+        batches.close()
         self.model_.set_weights(twin.get_weights())
         if not all(np.isfinite(weights).all() for weights in self.model_.get_weights()):
             why = f"the loss is not finite after {len(history.epoch)} epochs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
 
@@ -82,25 +83,34 @@ def fold_scaling(model, mean: np.ndarray, scale: np.ndarray) -> None:
     first.set_weights([kernel, bias - mean @ kernel])
 
 
-def shuffled_batches(X, y, weight, batch_size: int, seed: int):
-    """Return a Keras data set whose order is a function of the seed and the epoch alone."""
+@functools.cache
+def batches_class():
+    """Return the Keras data set of a head; made late, so that Keras is loaded when it is needed."""
     import keras
 
     class Batches(keras.utils.PyDataset):
-        def __init__(self):
+        """Shuffled batches whose order is a function of the seed and the epoch alone."""
+
+        def __init__(self, arrays, batch_size: int, seed: int):
             super().__init__()
+            self.arrays, self.batch_size, self.seed = arrays, batch_size, seed
+            self.n_samples = len(arrays[0])
             self.epoch = -1
             self.on_epoch_end()
 
         def __len__(self):
-            return -(-len(y) // batch_size)
+            return -(-self.n_samples // self.batch_size)
 
         def __getitem__(self, i):
-            rows = self.order[i * batch_size : (i + 1) * batch_size]
-            return X[rows], y[rows], weight[rows]
+            rows = self.order[i * self.batch_size : (i + 1) * self.batch_size]
+            return tuple(array[rows] for array in self.arrays)
 
         def on_epoch_end(self):
             self.epoch += 1
-            self.order = np.random.default_rng([seed, self.epoch]).permutation(len(y))
+            self.order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n_samples)
 
-    return Batches()
+        def close(self):
+            """Let go of the arrays: TensorFlow keeps every data set that it has read from."""
+            self.arrays = ()
+
+    return Batches

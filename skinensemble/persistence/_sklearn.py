@@ -46,6 +46,10 @@ _STATE: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
+# Of numbers, and of counts of iterations. Estimators fitted on float32 compute in float32.
+_DTYPES = {False: (np.float64, np.float32), True: (np.int32,)}
+
+
 def names() -> list[str]:
     """Names of the estimators that can be saved."""
     return [*_STATE, "Pipeline"]
@@ -80,7 +84,7 @@ def dump(estimator, out) -> dict:
         elif axes == "int":
             fitted[attribute] = int(value)
         else:
-            fitted[attribute] = out.array(attribute, np.asarray(value, dtype=_dtype(axes)))
+            fitted[attribute] = out.array(attribute, _storable(np.asarray(value), axes))
     return {"type": kind, "params": dump_params(estimator), "fitted": fitted}
 
 
@@ -116,7 +120,9 @@ def _load_attribute(fitted, attribute: str, axes: str, lengths: dict[str, int]):
         return labels
     if axes == "int":
         return int(fitted.number(attribute, 1, 2**31))
-    value = fitted.array(attribute, dtype=_dtype(axes))
+    value = fitted.array(attribute)
+    if value.dtype not in _DTYPES[axes == "i"]:
+        raise fitted.fault(attribute, f"its type is {value.dtype}")
     if value.ndim != len(axes):
         raise fitted.fault(attribute, f"it has {value.ndim} axes, not {len(axes)}")
     for axis, length in zip(axes, value.shape, strict=True):
@@ -125,8 +131,9 @@ def _load_attribute(fitted, attribute: str, axes: str, lengths: dict[str, int]):
     return value
 
 
-def _dtype(axes: str):
-    return np.int32 if axes == "i" else np.float64
+def _storable(value: np.ndarray, axes: str) -> np.ndarray:
+    allowed = _DTYPES[axes == "i"]
+    return value if value.dtype in allowed else value.astype(allowed[0])
 
 
 def _load_pipeline(state):

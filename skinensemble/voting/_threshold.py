@@ -38,7 +38,8 @@ class ThresholdVote(VotingRule):
 
     References
     ----------
-    .. [1] X. Tong, Y. Feng, J. J. Li, Science Advances 4(2), 2018. doi:10.1126/sciadv.aao1659
+    .. [1] X. Tong, Y. Feng, J. J. Li, "Neyman-Pearson classification algorithms and NP receiver
+       operating characteristics", Science Advances 4(2), 2018. doi:10.1126/sciadv.aao1659
 
     Examples
     --------

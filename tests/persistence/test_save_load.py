@@ -29,6 +29,10 @@ TABLE = {
     "linear_discriminant": LinearDiscriminantAnalysis(),
     "bayes": GaussianNB(),
     "pipeline": make_pipeline(StandardScaler(), PCA(3, whiten=True), LogisticRegression()),
+    "logistic_float32": LogisticRegression(),
+    "linear_discriminant_float32": LinearDiscriminantAnalysis(),
+    "bayes_float32": GaussianNB(),
+    "pipeline_float32": make_pipeline(StandardScaler(), PCA(3), LogisticRegression()),
     "dense": DenseHead((6,), batch_normalization=True, epochs=3, random_state=0),
     "linear_head": DenseHead((), epochs=3, activation="gelu", random_state=0),
 }
@@ -67,7 +71,8 @@ def in_a_new_process(tmp_path_factory, table, images):
     folder = tmp_path_factory.mktemp("saved")
     X, y, lesions = table
     for name, estimator in TABLE.items():
-        keep(estimator.fit(X, y), folder, name, X)
+        given = X.astype(np.float32) if name.endswith("float32") else X
+        keep(estimator.fit(given, y), folder, name, given)
     stage = Stage([*committee(), ("dense", TABLE["dense"])], voting="majority", cv=2)
     keep(stage.fit(X, y, groups=lesions), folder, "stage", X, (*PROBA, "ballots"))
     triage = Stage(committee(), voting="threshold", cv=2)
