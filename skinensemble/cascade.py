@@ -15,7 +15,7 @@ from skinensemble.taxonomy import MALIGNANT, malignant_mask
 from skinensemble.thresholds import Certificate
 from skinensemble.validation import check_groups, check_labels, group_copies, lesion_folds
 from skinensemble.verdict import SIDES, Verdict
-from skinensemble.voting import ThresholdVote, VotingRule
+from skinensemble.voting import ThresholdVote, VotingRule, resolve_voting_rule
 
 __all__ = ["Cascade", "Verdict", "make_cascade"]
 
@@ -102,7 +102,9 @@ class Cascade(ClassifierMixin, BaseEstimator):
         self.malignant_ = self.classes_[mask]
         lesions = check_groups(groups, encoded, self.classes_)
         triage, diagnosis = self._stages()
-        lesion_folds(encoded, lesions, diagnosis.cv, classes=self.classes_)  # before hours of work
+        # What cannot work must fail now, not after every image has passed every backbone.
+        resolve_voting_rule(triage.voting).check_targets(mask[encoded].astype(int), lesions)
+        lesion_folds(encoded, lesions, diagnosis.cv, classes=self.classes_)
         X = diagnosis.prepare(triage.prepare(X))
         lesions = group_copies(X, encoded, lesions)
         if lesions is None:

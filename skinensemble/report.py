@@ -15,6 +15,7 @@ from skinensemble.routing import joint_proba
 from skinensemble.stage import Stage
 from skinensemble.tables import text_table
 from skinensemble.thresholds import lesion_scores, sensitivity_bound
+from skinensemble.validation import content_digests
 from skinensemble.voting import SoftVote, VotingRule, resolve_voting_rule
 
 __all__ = ["Report", "Row", "evaluate"]
@@ -149,7 +150,7 @@ def evaluate(
     weights = lesion_weights(groups, n_resamples, random_state)
     X = cascade.prepare(X)
     ballots = [stage.ballots(X) for stage in (cascade.triage_, cascade.diagnosis_)]
-    notes: list[str] = []
+    notes = _notes_on(cascade, X)
     decided = cascade.triage_.voting_.decide(ballots[0]) == 1
     return Report(
         triage=list(_triage_rows(cascade.triage_, ballots[0], malignant, weights, rules, notes)),
@@ -160,6 +161,17 @@ def evaluate(
         certificate=str(cascade.certificate_) if cascade.certificate_ else None,
         notes=notes,
     )
+
+
+def _notes_on(cascade: Cascade, X) -> list[str]:
+    known, own = cascade.triage_.digests_, content_digests(X)
+    if known is None or own is None or not np.isin(own, known).any():
+        return []
+    n = int(np.isin(own, known).sum())
+    remedy = "Judge on lesions that the cascade has never seen."
+    return [
+        f"Attention: {n} of {len(own)} samples were trained on; these figures flatter. {remedy}"
+    ]
 
 
 def _triage_rows(stage: Stage, ballots, malignant, weights, rules, notes) -> Iterator[Row]:

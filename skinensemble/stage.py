@@ -83,10 +83,10 @@ class Stage(ClassifierMixin, _BaseComposition):
     Examples
     --------
     >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     >>> from sklearn.naive_bayes import GaussianNB
     >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> members = [("bayes", GaussianNB()), ("linear", LogisticRegression(max_iter=5000))]
+    >>> members = [("bayes", GaussianNB()), ("linear", LinearDiscriminantAnalysis())]
     >>> stage = Stage(members, voting="soft", random_state=0)
     >>> stage.fit(X, y, groups=np.arange(len(y))).ballots(X[:3]).shape
     (3, 2, 2)

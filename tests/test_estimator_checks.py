@@ -74,6 +74,6 @@ def checks_of_a_head():
         yield pytest.param(estimator, check, id=shown, marks=marks)
 
 
-@pytest.mark.parametrize(("estimator", "check"), checks_of_a_head())
+@pytest.mark.parametrize(("estimator", "check"), list(checks_of_a_head()))
 def test_common_checks_of_a_head(estimator, check):
     check(estimator)

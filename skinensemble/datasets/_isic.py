@@ -78,7 +78,8 @@ def load_isic(
 ) -> Any:
     r"""Load a part of the ISIC challenge of 2018 (task 3) or 2019.
 
-    They are described in [1]_ and [2]_. Only the tables are read and the folder is listed; no image is opened.
+    They are described in [1]_ and [2]_. Only the tables are read and the folder is listed; no
+    image is opened.
 
     Parameters
     ----------

@@ -45,9 +45,9 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         Exactly so many, or at most with `patience`.
     batch_size : int or "auto", default="auto"
         "auto" is a 32nd of the samples, at least 16 and at most 256.
-    class_weight : {"sqrt_balanced", "balanced", None} or dict of label to float, \
-default="sqrt_balanced"
-        As in scikit-learn; "sqrt_balanced" takes the square roots of the balanced weights.
+    class_weight : float, "balanced", None or dict of label to float, default=0.75
+        As in scikit-learn; a number is the power to which the balanced weights are raised: 0 is
+        None and 1 is "balanced".
     validation_fraction : float, default=0.1
         Share of the lesions set aside when there is a `patience`; else all are trained on.
     patience : int or None, default=None
@@ -75,11 +75,11 @@ default="sqrt_balanced"
 
     Notes
     -----
-    The defaults were measured on EfficientNet-Lite0 features of HAM10000, on lesions held out of
-    its training part (seven types, single runs that vary by about 0.01). Square-root weights gave
-    an AUC of 0.906 to 0.915 and an accuracy of about 0.73, balanced ones 0.898 and 0.62 (balanced
-    accuracy 0.56 to 0.59, and 0.61). Early stopping at a patience of 4 ended after 7 epochs at an
-    AUC of 0.864: the loss turns long before the ranking does.
+    The defaults were measured on features of HAM10000, on lesions held out of its training part
+    (seven types). Class weights to the powers 0.6, 0.75 and 0.9 gave a soft vote of three heads
+    accuracies of 0.755, 0.724 and 0.689 at balanced accuracies of 0.63 each. For a single head,
+    early stopping at a patience of 4 ended after 7 epochs at an AUC of 0.864, where 20 epochs gave
+    0.896: the loss turns long before the ranking does.
 
     Examples
     --------
@@ -102,7 +102,7 @@ default="sqrt_balanced"
         learning_rate=1e-3,
         epochs=20,
         batch_size="auto",
-        class_weight="sqrt_balanced",
+        class_weight=0.75,
         validation_fraction=0.1,
         patience=None,
         callbacks=None,
@@ -221,9 +221,11 @@ default="sqrt_balanced"
             callbacks.append(
                 keras.callbacks.EarlyStopping(patience=self.patience, restore_best_weights=True)
             )
-        size = min(max(len(train) // 32, 16), 256) if self.batch_size == "auto" else self.batch_size
+        size = self.batch_size
+        if size == "auto":
+            size = int(np.clip(len(train) // 32, 16, 256))
         batches = batches_class()((X[train], y[train], weight[train]), size, seed)
-        twin = compiled_twin(self, self.model_, len(batches))
+        twin = compiled_twin(self, self.model_)
         history = twin.fit(
             batches,
             epochs=self.epochs,
@@ -277,8 +279,8 @@ def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _class_weight(class_weight, y) -> np.ndarray:
-    if isinstance(class_weight, str) and class_weight == "sqrt_balanced":
-        return np.sqrt(compute_sample_weight("balanced", y)).astype(np.float32)
+    if isinstance(class_weight, (int, float)):
+        return np.power(compute_sample_weight("balanced", y), class_weight, dtype=np.float32)
     return compute_sample_weight(class_weight, y).astype(np.float32)
 
 

@@ -9,6 +9,8 @@ from collections import OrderedDict
 import numpy as np
 
 _MOST_TWINS = 8
+# Batches that one call trains on: enough to forget what the call costs, and no fold's own number.
+_STEPS = 16
 # One cache a thread: a network can be trained by one thread at a time only.
 _TWINS = threading.local()
 
@@ -35,7 +37,7 @@ def build_head(head, n_features: int, n_classes: int, seed: int):
     return keras.Sequential([*stack, dense(n_classes, "softmax")])
 
 
-def compiled_twin(head, model, n_steps: int):
+def compiled_twin(head, model):
     """Return a compiled model like `model`, from a small cache, in the same untrained state.
 
     Tracing a graph takes longer than training a small head, and every traced graph stays in
@@ -43,7 +45,7 @@ def compiled_twin(head, model, n_steps: int):
     """
     import keras
 
-    shape = (*model.input_shape, *model.output_shape, n_steps)
+    shape = (*model.input_shape, *model.output_shape)
     key = repr((shape, head.units, head.dropout, head.batch_normalization, head.activation))
     key += repr((head.l2, head.learning_rate))
     cache = _TWINS.__dict__.setdefault("compiled", OrderedDict())
@@ -53,9 +55,9 @@ def compiled_twin(head, model, n_steps: int):
             keras.optimizers.Adam(head.learning_rate),
             "sparse_categorical_crossentropy",
             weighted_metrics=["accuracy"],
-            # XLA takes longer to compile a small head than to train it; whole epochs run as one.
+            # XLA takes longer to compile a small head than to train it.
             jit_compile=False,
-            steps_per_execution=n_steps,
+            steps_per_execution=_STEPS,
         )
         while len(cache) > _MOST_TWINS:
             cache.popitem(last=False)

@@ -77,7 +77,7 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
         learning_rate=1e-3,
         epochs=20,
         batch_size="auto",
-        class_weight="sqrt_balanced",
+        class_weight=0.75,
         validation_fraction=0.1,
         patience=None,
         callbacks=None,

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from skinensemble import DenseHead
 from skinensemble.exceptions import InputError, MemberError
 from skinensemble.members._dense_head import _class_weight, _validation_split
-from skinensemble.members._network import shuffled_batches
+from skinensemble.members._network import batches_class
 
 QUICK = {
     "units": (8,),
@@ -21,6 +21,9 @@ QUICK = {
     "patience": 4,
     "random_state": 0,
 }
+
+
+OVERFITTING = {"dropout": 0.0, "learning_rate": 0.1, "class_weight": None, "l2": 0}
 
 
 def blobs(n: int = 300, n_classes: int = 3, seed: int = 0):
@@ -119,6 +122,7 @@ def test_a_head_that_failed_leaves_nothing_behind(data, head):
     with pytest.raises(RuntimeError, match="interrupted"):
         DenseHead(**QUICK | {"random_state": 5}, callbacks=[Interrupt()]).fit(*data)
     again = clone(head).fit(*data)
+    assert again.history_ == head.history_
     np.testing.assert_array_equal(again.predict_proba(data[0]), head.predict_proba(data[0]))
 
 
@@ -151,7 +155,7 @@ def test_the_order_of_the_data_is_a_function_of_seed_and_epoch():
     X, y = np.arange(10.0)[:, None], np.arange(10)
 
     def order(seed, epochs):
-        batches = shuffled_batches(X, y, np.ones(10), 4, seed)
+        batches = batches_class()((X, y, np.ones(10)), 4, seed)
         for _ in range(epochs):
             batches.on_epoch_end()
         return np.concatenate([batches[i][1] for i in range(len(batches))]).tolist()
@@ -159,7 +163,7 @@ def test_the_order_of_the_data_is_a_function_of_seed_and_epoch():
     assert order(0, 0) == order(0, 0)
     assert sorted(order(0, 2)) == list(range(10))
     assert len({str(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}) == 6
-    rows = shuffled_batches(X, y, y / 10, 4, 0)[0]
+    rows = batches_class()((X, y, y / 10), 4, 0)[0]
     np.testing.assert_array_equal(rows[0][:, 0], rows[1])
     np.testing.assert_array_equal(rows[2], rows[1] / 10)
 
@@ -176,10 +180,12 @@ def test_class_weight_lifts_the_rare_class():
     assert plain < 0.5 < balanced < strong
 
 
-def test_class_weights_are_those_of_scikit_learn_or_their_roots():
+def test_class_weights_are_those_of_scikit_learn_or_a_power_of_them():
     y = np.array([0, 0, 0, 0, 1])
     np.testing.assert_allclose(_class_weight("balanced", y), [0.625] * 4 + [2.5])
-    np.testing.assert_allclose(_class_weight("sqrt_balanced", y), np.sqrt([0.625] * 4 + [2.5]))
+    for power in (0, 0.5, 1):
+        expected = np.power([0.625] * 4 + [2.5], power)
+        np.testing.assert_allclose(_class_weight(power, y), expected, rtol=1e-6)
     np.testing.assert_allclose(_class_weight({1: 3}, y), [1, 1, 1, 1, 3])
     np.testing.assert_allclose(_class_weight(None, y), np.ones(5))
 
@@ -199,7 +205,7 @@ def test_samples_without_weight_teach_nothing(data):
 def test_it_stops_when_the_validation_loss_stops_falling(data):
     # Labels that mean nothing: the validation part can only get worse.
     X, y = data[0], np.random.default_rng(3).permutation(data[1])
-    options = QUICK | {"epochs": 60, "dropout": 0.0, "learning_rate": 0.1}
+    options = QUICK | OVERFITTING | {"epochs": 60}
     stopped = DenseHead(**options | {"patience": 3}).fit(X, y)
     losses = stopped.history_["val_loss"]
     assert len(losses) < 60
@@ -211,7 +217,7 @@ def test_it_stops_when_the_validation_loss_stops_falling(data):
 
 def test_the_best_weights_are_kept(data):
     X, y = data[0], np.random.default_rng(3).permutation(data[1])
-    options = QUICK | {"dropout": 0.0, "learning_rate": 0.1, "class_weight": None, "l2": 0}
+    options = QUICK | OVERFITTING
     head = DenseHead(**options | {"epochs": 30, "patience": 30}).fit(X, y)
     best = int(np.argmin(head.history_["val_loss"])) + 1
     assert best < 30

@@ -15,7 +15,7 @@ from skinensemble import BackboneFeatures, Cascade, FeatureStore, Stage, Transfe
 from skinensemble.exceptions import ImageReadError, InputError, WeightsError
 from skinensemble.features import Extractor
 
-HEAD = {"units": (4,), "epochs": 2, "random_state": 0}
+HEAD = {"units": (4,), "epochs": 2, "batch_size": 128, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +84,11 @@ def test_the_backbone_stays_as_it_was(data, fitted):
 def test_each_image_passes_the_backbone_once_over_both_stages_and_all_folds(data, passes):
     X, y, lesions = data
     store = FeatureStore()
-    twin = make_pipeline(
-        BackboneFeatures("tiny_twin", weights=None, store=store), LogisticRegression()
+    linear, twin = (
+        make_pipeline(BackboneFeatures(name, weights=None, store=store), LogisticRegression())
+        for name in ("tiny_transfer", "tiny_twin")
     )
-    members = [("tiny", member(store=store)), ("wide", member(store=store, units=(6,)))]
-    triage = Stage([*members, ("twin", twin)], cv=3)
+    triage = Stage([("head", member(store=store)), ("linear", linear), ("twin", twin)], cv=3)
     cascade = Cascade(triage, malignant=["mel"], random_state=0).fit(X, y, groups=lesions)
     found = only(passes, X)
     assert set(found.values()) == {1}

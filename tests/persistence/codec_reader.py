@@ -1,6 +1,6 @@
 """Child process: load estimators, and say what they predict or how they are refused.
 
-Usage: codec_reader.py same|hostile FOLDER. Prints one JSON object.
+Usage: codec_reader.py SOUND HOSTILE, two folders. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -70,5 +70,5 @@ def hostile(folder: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    made = {"same": same, "hostile": hostile}[sys.argv[1]](Path(sys.argv[2]))
-    print(json.dumps({"report": made, "events": events}))
+    report = {"same": same(Path(sys.argv[1])), "refused": hostile(Path(sys.argv[2]))}
+    print(json.dumps(report | {"events": events}))

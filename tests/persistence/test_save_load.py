@@ -22,6 +22,7 @@ from skinensemble.exceptions import InputError
 from skinensemble.persistence import save
 
 CHILD = Path(__file__).with_name("codec_reader.py")
+BRIEF = {"epochs": 2, "batch_size": 512, "random_state": 0}
 PROBA = ("predict_proba", "predict")
 
 TABLE = {
@@ -33,11 +34,11 @@ TABLE = {
     "linear_discriminant_float32": LinearDiscriminantAnalysis(),
     "bayes_float32": GaussianNB(),
     "pipeline_float32": make_pipeline(StandardScaler(), PCA(3), LogisticRegression()),
-    "dense": DenseHead((6,), batch_normalization=True, epochs=3, random_state=0),
-    "linear_head": DenseHead((), epochs=3, activation="gelu", random_state=0),
+    "dense": DenseHead((6,), batch_normalization=True, **BRIEF),
+    "linear_head": DenseHead((), activation="gelu", **BRIEF),
 }
 IMAGES = {
-    "transfer": TransferClassifier(**TINY, units=(5,), epochs=2, random_state=0),
+    "transfer": TransferClassifier(**TINY, **BRIEF, units=(5,)),
     "features_pipeline": Pipeline(
         [("body", BackboneFeatures(**TINY)), ("scale", StandardScaler()), ("nb", GaussianNB())]
     ),
@@ -65,10 +66,8 @@ def keep(estimator, folder: Path, name: str, X, methods=PROBA) -> None:
     np.savez(folder / f"{name}.npz", X=X, **said)
 
 
-@pytest.fixture(scope="module")
-def in_a_new_process(tmp_path_factory, table, images):
-    """Which predictions of each kind of estimator are the same, bit by bit, in a new process."""
-    folder = tmp_path_factory.mktemp("saved")
+def keep_all(folder: Path, table, images) -> None:
+    """Save one estimator of each kind, and two that hold others."""
     X, y, lesions = table
     for name, estimator in TABLE.items():
         given = X.astype(np.float32) if name.endswith("float32") else X
@@ -83,12 +82,36 @@ def in_a_new_process(tmp_path_factory, table, images):
     cascade = Cascade(both, random_state=0).fit(pixels, types, groups=each)
     keep(cascade, folder, "images", pixels, (*PROBA, "malignant_proba"))
     keep(cascade.triage_.named_members_.transfer, folder, "transfer", pixels)
-    return json.loads(run_python(CHILD, "same", folder))["report"]
+
+
+def edit_all(folder: Path, cascade, member) -> dict[str, str]:
+    """Save two estimators and every edit of their files; the label of each file's name."""
+    cascade.save(folder / "sound_cascade.h5")
+    save(member, folder / "sound_network.h5")
+    labels = {}
+    (folder / "edited").mkdir()
+    for prefix, edits in (("cascade", CASCADE), ("network", NETWORK)):
+        for label, path in edited(folder / f"sound_{prefix}.h5", edits, folder):
+            name = f"{prefix}_{path.stem}"
+            path.rename(folder / "edited" / f"{name}.h5")
+            labels[name] = f"{prefix}: {label}"
+    return labels
+
+
+@pytest.fixture(scope="module")
+def child(tmp_path_factory, table, images, cascade, member):
+    """What a new process says of sound and of edited files."""
+    sound, hostile = (tmp_path_factory.mktemp(name) for name in ("sound", "hostile"))
+    keep_all(sound, table, images)
+    labels = edit_all(hostile, cascade, member)
+    found = json.loads(run_python(CHILD, sound, hostile, timeout=600))
+    found["refused"] = {labels[name]: text for name, text in found["refused"].items()}
+    return found
 
 
 @pytest.mark.parametrize("name", [*TABLE, "stage", "cascade", "images", "transfer"])
-def test_it_predicts_the_same_bit_by_bit_in_a_new_process(in_a_new_process, name):
-    same = in_a_new_process[name]
+def test_it_predicts_the_same_bit_by_bit_in_a_new_process(child, name):
+    same = child["same"][name]
     assert len(same) >= 2
     assert all(same.values()), same
 
@@ -103,39 +126,21 @@ def cascade(table):
 @pytest.fixture(scope="module")
 def member(images):
     X, y, _ = images
-    options = {"units": (4,), "epochs": 1, "random_state": 0}
-    return TransferClassifier(**TINY, **options).fit(X, y)
-
-
-@pytest.fixture(scope="module")
-def refused(tmp_path_factory, cascade, member):
-    """How a new process refuses each edited file, by its label, and what it did meanwhile."""
-    folder = tmp_path_factory.mktemp("hostile")
-    cascade.save(folder / "sound_cascade.h5")
-    save(member, folder / "sound_network.h5")
-    labels = {}
-    (folder / "edited").mkdir()
-    for prefix, edits in (("cascade", CASCADE), ("network", NETWORK)):
-        for label, path in edited(folder / f"sound_{prefix}.h5", edits, folder):
-            name = f"{prefix}_{path.stem}"
-            path.rename(folder / "edited" / f"{name}.h5")
-            labels[name] = f"{prefix}: {label}"
-    found = json.loads(run_python(CHILD, "hostile", folder, timeout=300))
-    return {labels[name]: text for name, text in found["report"].items()}, found["events"]
+    return TransferClassifier(**TINY, **BRIEF, units=(5,)).fit(X, y)
 
 
 @pytest.mark.parametrize(
     "label", [*(f"cascade: {one}" for one in CASCADE), *(f"network: {one}" for one in NETWORK)]
 )
-def test_a_file_that_says_something_wrong_is_refused(refused, label):
-    text = refused[0][label]
+def test_a_file_that_says_something_wrong_is_refused(child, label):
+    text = child["refused"][label]
     assert text.startswith("ModelFileError cannot load: ")
     assert ".h5" in text
     assert text.count(" – ") >= 2
 
 
-def test_refusing_imports_runs_and_opens_nothing(refused):
-    assert refused[1] == []
+def test_refusing_imports_runs_and_opens_nothing(child):
+    assert child["events"] == []
 
 
 @pytest.mark.parametrize(
@@ -152,8 +157,8 @@ def test_refusing_imports_runs_and_opens_nothing(refused):
         ("network: units beyond any memory", "params.units – the weights in the file are smaller"),
     ],
 )
-def test_the_text_names_the_place(refused, label, text):
-    assert text in refused[0][label]
+def test_the_text_names_the_place(child, label, text):
+    assert text in child["refused"][label]
 
 
 def test_what_is_loaded_is_what_was_saved(cascade, table, tmp_path):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.base import clone
@@ -67,6 +67,7 @@ def test_the_table_holds_every_registered_rule():
 
 
 @every_rule
+@settings(max_examples=20)
 @given(data=st.data())
 def test_combine_gives_probabilities(rule, n_classes, data):
     ballots = data.draw(drawn_ballots(n_classes))
@@ -77,6 +78,7 @@ def test_combine_gives_probabilities(rule, n_classes, data):
 
 
 @every_rule
+@settings(max_examples=20)
 @given(data=st.data())
 def test_the_order_of_members_does_not_matter(rule, n_classes, data):
     ballots = data.draw(drawn_ballots(n_classes))
@@ -86,6 +88,7 @@ def test_the_order_of_members_does_not_matter(rule, n_classes, data):
 
 
 @pytest.mark.parametrize(("rule", "n_classes"), SYMMETRIC)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_the_order_of_classes_is_followed(rule, n_classes, data):
     seed = data.draw(st.integers(0, 2**31))
@@ -97,6 +100,7 @@ def test_the_order_of_classes_is_followed(rule, n_classes, data):
 
 
 @every_rule
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_unanimous_vote_wins(rule, n_classes, data):
     ballots = many(4, 5, n_classes, data.draw(st.integers(0, 2**31)))

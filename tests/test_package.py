@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import skinensemble
+
+ROOT = Path(skinensemble.__file__).parent
+
+# The way of the data: a room imports from rooms above it, from its own, or from leaves.
+LEAVES = (
+    "exceptions",
+    "_optional",
+    "taxonomy",
+    "validation",
+    "thresholds",
+    "persistence",
+    "tables",
+)
+ROOMS = (
+    *("images", "backbones", "features", "members", "voting", "committee", "stage", "builders"),
+    *("routing", "verdict", "cascade", "metrics", "report", "plots", "datasets", "demo", "cli"),
+)
+# Among themselves, leaves may use those before them.
+ORDER = {name: place for place, name in enumerate((*LEAVES, *ROOMS))}
+
+# Imports inside functions that look down: (module, what it imports) and why they have to.
+LOOKS_DOWN = {
+    ("persistence._voting", "voting"): "saved rules are resolved by the name they registered",
+}
+# Rooms that work where Keras is not installed; they may import it inside functions only.
+WITHOUT_KERAS = {*LEAVES, "images", "voting", "metrics", "datasets", "routing", "verdict", "report"}
+
+
+def modules() -> dict[str, Path]:
+    """Name below the package → file, of every module."""
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+@cache
+def imports(path: Path) -> tuple[tuple[str, bool], ...]:
+    """Everything a file imports, by absolute name, and whether at its top level."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inner = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    typing = {
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test).endswith("TYPE_CHECKING")
+        for node in ast.walk(block)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if node in typing:
+            continue
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node not in inner) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            found.append((node.module, node not in inner))
+            if node.module == "skinensemble":
+                found += [(f"skinensemble.{alias.name}", node not in inner) for alias in node.names]
+    return tuple(found)
+
+
+def inside(path: Path) -> list[tuple[str, bool]]:
+    """What of the package a file imports, by names below it; lazy names by their home."""
+    below = [(n.split(".", 1)[1], top) for n, top in imports(path) if n.startswith("skinensemble.")]
+    return [(skinensemble._HOME.get(name, name), top) for name, top in below]
+
+
+MODULES = {name: path for name, path in modules().items() if name not in ("", "__main__")}
+
+
+def test_every_room_has_its_place():
+    assert {room_of(module) for module in MODULES} == set(ORDER)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_what_stands_above_it(module):
+    room = room_of(module)
+    wrong = {
+        name
+        for name, _ in inside(MODULES[module])
+        if name != "__version__"
+        and room_of(name) != room
+        and ORDER[room_of(name)] >= ORDER[room]
+        and (module, room_of(name)) not in LOOKS_DOWN
+    }
+    # `datasets` stands apart: nothing of the way of the data may need it, nor it the rest.
+    if room == "datasets":
+        wrong |= {n for n, _ in inside(MODULES[module]) if room_of(n) not in {*LEAVES, "datasets"}}
+    assert not wrong
+
+
+def test_exceptions_to_the_order_are_needed_and_inside_functions():
+    for module, room in LOOKS_DOWN:
+        found = [top for name, top in inside(MODULES[module]) if room_of(name) == room]
+        assert found
+        assert not any(found)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_keras_is_imported_inside_functions_only(module):
+    heavy = {"keras", "tensorflow", "matplotlib", "pandas", "h5py", "torch", "jax"}
+    eager = {name.split(".")[0] for name, top in imports(MODULES[module]) if top} & heavy
+    assert not eager
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_imports_an_engine_or_runs_code_from_files(module):
+    used = {name.split(".")[0] for name, _ in imports(MODULES[module])}
+    refused = {"tensorflow", "torch", "jax", "pickle", "marshal", "shelve", "dill"}
+    # Weights that come as PyTorch files are read by an unpickler that builds arrays only.
+    assert used & refused <= ({"pickle"} if module == "backbones._torch_weights" else set())
+    if room_of(module) in WITHOUT_KERAS:
+        assert "keras" not in used or module in ("datasets._download", "persistence._codec")
+
+
+def test_the_exported_names_are_the_lazy_table():
+    assert sorted(skinensemble.__all__) == sorted([*skinensemble._HOME, "__version__"])
+    assert set(skinensemble.__all__) <= set(dir(skinensemble))
+
+
+@pytest.mark.parametrize("name", sorted(skinensemble._HOME))
+def test_every_exported_name_is_there_and_public_at_home(name):
+    home = importlib.import_module(f"skinensemble.{skinensemble._HOME[name]}")
+    assert getattr(skinensemble, name) is getattr(home, name)
+    assert name in home.__all__
+    assert getattr(home, name).__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'skinensemble' has no attribute 'Cascode'"):
+        _ = skinensemble.Cascode
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if "._" not in f".{name}"])
+def test_the_public_names_of_a_module_are_those_it_lists(module):
+    loaded = importlib.import_module(f"skinensemble.{module}")
+    if not hasattr(loaded, "__all__"):
+        assert module.startswith("cli.")  # commands are found by the names they register
+        return
+    listed = loaded.__all__
+    assert len(set(listed)) == len(listed)
+    assert all(hasattr(loaded, name) for name in listed)
+    own = {
+        name
+        for name, value in vars(loaded).items()
+        if getattr(value, "__module__", "") == loaded.__name__ and not name.startswith("_")
+    }
+    if MODULES[module].name != "__init__.py":
+        assert own <= set(listed) | {"message", "first_few"}
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level packages that a fresh interpreter has loaded after running the code."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport json, sys; print(json.dumps(list(sys.modules)))"],
+        env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "numpy", "PIL", "h5py", "matplotlib", "pandas"}
+
+
+@pytest.mark.parametrize(
+    ("code", "without"),
+    [
+        ("import skinensemble", HEAVY),
+        ("import skinensemble; dir(skinensemble); skinensemble.__version__", HEAVY),
+        ("from skinensemble import MajorityVote, evaluate", {"tensorflow", "keras", "h5py"}),
+        ("from skinensemble import Cascade, load, make_cascade", {"tensorflow", "keras", "h5py"}),
+        ("import skinensemble.images", {"tensorflow", "keras", "sklearn", "h5py"}),
+        ("import skinensemble.datasets", {"tensorflow", "keras", "h5py"}),
+        ("import skinensemble.persistence.container", {"tensorflow", "keras", "sklearn", "h5py"}),
+        ("import skinensemble.exceptions, skinensemble.tables", HEAVY),
+    ],
+)
+def test_an_import_loads_no_more_than_it_needs(code, without):
+    assert not loaded_by(code) & without
+
+
+def test_types_are_shipped():
+    assert (ROOT / "py.typed").is_file()
+    assert "skinensemble = py.typed" in (ROOT.parent / "setup.cfg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_are_short_and_explained(module):
+    text = MODULES[module].read_text(encoding="utf-8")
+    assert text.count("\n") <= 450
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree)
+    long = [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and sum(
+            stmt.end_lineno - stmt.lineno + 1 for stmt in node.body[bool(ast.get_docstring(node)) :]
+        )
+        > 50
+    ]
+    assert not long
