@@ -192,6 +192,7 @@ class Cascade(ClassifierMixin, BaseEstimator):
             Verdict(
                 malignant=bool(malignant[i]),
                 p_malignant=float(p_malignant[i]),
+                threshold=self.certificate_.threshold if self.certificate_ else None,
                 triage_votes=votes[i],
                 agreement=float(
                     np.mean([v == SIDES[int(malignant[i])] for v in votes[i].values()])

@@ -120,8 +120,6 @@ def run_demo(
     tell.step("Verdicts for eight images, by the cascade as loaded")
     rows = test[_handful(truth, lesions.groups[test])]
     verdicts = loaded.verdicts(lesions.images[rows])
-    threshold = cascade.certificate_.threshold
-    tell.fact(f"malignant from p = {threshold:.2g} on, even where most members vote otherwise:")
     for label, verdict in zip(lesions.target[rows], verdicts, strict=True):
         tell.fact(f"{f'({label})':8s}{verdict}")
     _draw_plots(folder, lesions, rows, verdicts, report, tell)

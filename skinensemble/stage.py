@@ -30,7 +30,7 @@ from skinensemble.validation import (
     group_copies,
     lesion_folds,
 )
-from skinensemble.voting import ThresholdVote, check_ballots, last_argmax, resolve_voting_rule
+from skinensemble.voting import ThresholdVote, check_ballots, resolve_voting_rule
 
 __all__ = ["Stage"]
 
@@ -188,7 +188,7 @@ class Stage(ClassifierMixin, _BaseComposition):
         return stack_ballots([cast_ballot(*one, X, self.classes_) for one in named], self._names)
 
     def votes(self, ballots):
-        """Return what each member would say alone.
+        """Return what each member would say alone, at the stage's threshold if it has one.
 
         Parameters
         ----------
@@ -199,7 +199,7 @@ class Stage(ClassifierMixin, _BaseComposition):
         list of dict of str to label
             One per sample, by member name.
         """
-        labels = self.classes_[last_argmax(ballots)].tolist()
+        labels = self.classes_[self.voting_.votes(ballots)].tolist()
         return [dict(zip(self._names, row, strict=True)) for row in labels]
 
     def predict_proba(self, X):

@@ -27,8 +27,11 @@ class Verdict:
         procedure stops.
     p_diagnosis : float or None
         Probability of that diagnosis, given that the lesion is malignant.
+    threshold : float or None
+        What `p_malignant` had to reach, where the rule has a threshold.
     triage_votes, diagnosis_votes : dict of str to label
-        What each member would say alone; the second is empty when the procedure stopped.
+        What each member would say alone, at the same threshold; the second is empty when the
+        procedure stopped.
     agreement : float
         Share of the triage members that vote for the decision.
     """
@@ -37,13 +40,16 @@ class Verdict:
     p_malignant: float
     diagnosis: object = None
     p_diagnosis: float | None = None
+    threshold: float | None = None
     triage_votes: dict = field(default_factory=dict)
     diagnosis_votes: dict = field(default_factory=dict)
     agreement: float = 1.0
 
     def __str__(self):
         side = SIDES[int(self.malignant)]
-        text = f"{side} (p = {self.p_malignant:.3f}, {self.agreement:.0%} of the members agree)"
+        rule = "" if self.threshold is None else f", threshold {self.threshold:.3g}"
+        agree = f"{self.agreement:.0%} of the members agree"
+        text = f"{side} (p = {self.p_malignant:.3f}{rule}, {agree})"
         if self.diagnosis is None:
             return text
         return f"{text}: {self.diagnosis} (p = {self.p_diagnosis:.3f})"

@@ -54,7 +54,7 @@ def expected_failures(estimator) -> dict[str, str]:
 
 
 @parametrize_with_checks(
-    [Stage(MEMBERS, cv=2), Cascade(Stage(MEMBERS, cv=2), malignant=last_class)],
+    [Stage(MEMBERS, cv=2), Cascade(Stage(MEMBERS, cv=2), malignant=last_class, random_state=0)],
     expected_failed_checks=expected_failures,
 )
 def test_common_checks_of_committees(estimator, check):

@@ -96,6 +96,20 @@ class VotingRule(BaseEstimator, ABC):
         """
         return break_ties(self.combine(ballots), ballots)
 
+    def votes(self, ballots):
+        """Return what each member would decide by itself: its most probable class, ties as above.
+
+        Parameters
+        ----------
+        ballots : ndarray of shape (n_samples, n_members, n_classes)
+
+        Returns
+        -------
+        ndarray of int of shape (n_samples, n_members)
+            Class indices.
+        """
+        return last_argmax(ballots)
+
     def _dump(self, out):
         return {"params": dump_params(self)}
 

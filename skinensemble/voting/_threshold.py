@@ -121,6 +121,10 @@ class ThresholdVote(VotingRule):
         """Return 1 where the pooled probability of class 1 reaches the threshold, else 0."""
         return (self.combine(ballots)[:, 1] >= self.certificate_.threshold).astype(np.intp)
 
+    def votes(self, ballots):
+        """Return 1 where a member's own probability of class 1 reaches the threshold, else 0."""
+        return (ballots[..., 1] >= self.certificate_.threshold).astype(np.intp)
+
     def _dump(self, out):
         return {
             "params": dump_params(self, without=["base"]),

@@ -188,7 +188,7 @@ NETWORK: dict[str, Edit] = {
     "a weight fewer": put(f"{HEAD}/weights/3", REMOVE),
     "a weight twice": put(f"{HEAD}/weights/3", {"array": "head/0001"}),
     "units beyond any memory": put(f"{HEAD}/params/units", {"tuple": [2**40]}),
-    "units a little wider": put(f"{HEAD}/params/units", {"tuple": [5]}),
+    "units a little wider": put(f"{HEAD}/params/units", {"tuple": [6]}),
     "units a text": put(f"{HEAD}/params/units", "os.system"),
     "features of another number": put(f"{HEAD}/n_features", 17),
     "features without number": put(f"{HEAD}/n_features", 0),
