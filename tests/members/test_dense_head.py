@@ -205,23 +205,23 @@ def test_samples_without_weight_teach_nothing(data):
 def test_it_stops_when_the_validation_loss_stops_falling(data):
     # Labels that mean nothing: the validation part can only get worse.
     X, y = data[0], np.random.default_rng(3).permutation(data[1])
-    options = QUICK | OVERFITTING | {"epochs": 60}
+    options = QUICK | OVERFITTING | {"epochs": 30}
     stopped = DenseHead(**options | {"patience": 3}).fit(X, y)
     losses = stopped.history_["val_loss"]
-    assert len(losses) < 60
+    assert len(losses) < 30
     assert np.argmin(losses) == len(losses) - 4
     whole = DenseHead(**options | {"patience": None}).fit(X, y)
-    assert len(whole.history_["loss"]) == 60
+    assert len(whole.history_["loss"]) == 30
     assert "val_loss" not in whole.history_
 
 
 def test_the_best_weights_are_kept(data):
     X, y = data[0], np.random.default_rng(3).permutation(data[1])
     options = QUICK | OVERFITTING
-    head = DenseHead(**options | {"epochs": 30, "patience": 30}).fit(X, y)
+    head = DenseHead(**options | {"epochs": 15, "patience": 15}).fit(X, y)
     best = int(np.argmin(head.history_["val_loss"])) + 1
-    assert best < 30
-    short = DenseHead(**options | {"epochs": best, "patience": 30}).fit(X, y)
+    assert best < 15
+    short = DenseHead(**options | {"epochs": best, "patience": 15}).fit(X, y)
     np.testing.assert_array_equal(head.predict_proba(X), short.predict_proba(X))
 
 
@@ -244,8 +244,8 @@ def test_nothing_is_set_aside_where_a_class_is_too_rare_for_it(counts, fraction)
 
 def test_groups_reach_the_validation_part(data):
     X, y = np.repeat(data[0], 2, axis=0), np.repeat(data[1], 2)
-    grouped = DenseHead(**QUICK).fit(X, y, groups=np.repeat(np.arange(len(data[1])), 2))
-    apart = DenseHead(**QUICK).fit(X, y)
+    grouped = DenseHead(**QUICK | {"epochs": 2}).fit(X, y, groups=np.repeat(np.arange(len(data[1])), 2))
+    apart = DenseHead(**QUICK | {"epochs": 2}).fit(X, y)
     assert (grouped.predict_proba(X) != apart.predict_proba(X)).any()
 
 
