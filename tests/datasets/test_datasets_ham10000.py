@@ -6,7 +6,6 @@ import csv
 import re
 import subprocess
 import sys
-import time
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -441,14 +440,3 @@ def test_the_whole_data_set(ham10000):
     assert bunch.problems == []
     assert np.array_equal(bunch.frame["dx"], bunch.target)
     assert Path(bunch.images[0]).stat().st_size > 0
-
-
-@pytest.mark.slow
-def test_the_whole_data_set_loads_within_a_second(ham10000):
-    load_ham10000(ham10000)
-    times = []
-    for _ in range(3):
-        start = time.process_time()
-        load_ham10000(ham10000)
-        times.append(time.process_time() - start)
-    assert min(times) < 1

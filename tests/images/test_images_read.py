@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 
 import numpy as np
 import pytest
@@ -251,14 +250,3 @@ def test_bad_background(save, lesion, background):
 def test_not_a_path():
     with pytest.raises(InputError, match="file: ndarray – it is not a path – pass a str or a Path"):
         read_image(np.zeros((16, 16, 3), np.uint8))
-
-
-@pytest.mark.slow
-def test_speed_on_real_images(ham10000):
-    paths = sorted((ham10000 / "images").glob("*.jpg"))[:500]
-    for path in paths:
-        read_image(path, 224)
-    start = time.thread_time()
-    for path in paths:
-        assert read_image(path, 224).shape == (224, 224, 3)
-    assert len(paths) / (time.thread_time() - start) >= 450

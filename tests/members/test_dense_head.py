@@ -244,7 +244,9 @@ def test_nothing_is_set_aside_where_a_class_is_too_rare_for_it(counts, fraction)
 
 def test_groups_reach_the_validation_part(data):
     X, y = np.repeat(data[0], 2, axis=0), np.repeat(data[1], 2)
-    grouped = DenseHead(**QUICK | {"epochs": 2}).fit(X, y, groups=np.repeat(np.arange(len(data[1])), 2))
+    grouped = DenseHead(**QUICK | {"epochs": 2}).fit(
+        X, y, groups=np.repeat(np.arange(len(data[1])), 2)
+    )
     apart = DenseHead(**QUICK | {"epochs": 2}).fit(X, y)
     assert (grouped.predict_proba(X) != apart.predict_proba(X)).any()
 
