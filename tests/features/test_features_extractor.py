@@ -19,7 +19,7 @@ from skinensemble.persistence._atomic import SaveError
 @pytest.fixture
 def extractor(tiny):
     found = load_extractor(tiny, None)
-    found._equal_places(32)  # so that only passes of images are counted from here on
+    found._equal_places(found.batch_size)  # so that only passes of images are counted from here on
     return found
 
 
@@ -77,7 +77,7 @@ class TestOnce:
     def test_each_distinct_image_passes_once(self, extractor, images, passed):
         store, source = FeatureStore(), as_images(np.concatenate([images, images[:5]]))
         rows = extractor(source, store)
-        assert [len(batch) for batch in passed] == [32]
+        assert [len(batch) for batch in passed] == [16]
         assert len(store) == 12
         np.testing.assert_array_equal(rows[12:], rows[:5])
         np.testing.assert_array_equal(extractor(source[::-1], store), rows[::-1])
