@@ -52,6 +52,8 @@ def fit_member(name: str, member, X, y, extra):
     known = {key: value for key, value in extra.items() if has_fit_parameter(member, key)}
     try:
         return member.fit(X, y, **known)
+    except InputError:
+        raise  # it is about what the user gave, and says so itself
     except Exception as error:
         why = f"{type(error).__name__} in fit: {error}"
         remedy = "correct what it names, or leave the member out"

@@ -76,13 +76,13 @@ class Report:
     def __str__(self):
         per, of = "95 % intervals by bootstrap of lesions", f"{self.n_images} images"
         parts = [
+            *self.notes,
             f"Triage: malignant or benign ({of} of {self.n_lesions} lesions; {per})",
             _table(self.triage),
             "Diagnosis: all types",
             _table(self.diagnosis),
             self._by_lesion(),
             *([f"Promised: {self.certificate}"] if self.certificate else []),
-            *self.notes,
         ]
         return "\n\n".join(parts)
 
@@ -212,7 +212,7 @@ def _voters(stage: Stage, ballots, rules, notes):
         try:
             rule.fit(stage.ballots_, stage.targets_, groups=stage.lesions_)
         except CertificateError as error:
-            notes.append(f"Rule {name} is left out. {error}")
+            notes.append(f"The rule {name} could not be compared. {error}")
             continue
         yield "rule", name if isinstance(name, str) else repr(name), rule, ballots
 

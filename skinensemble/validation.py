@@ -188,7 +188,9 @@ def _refuse_rare(y: np.ndarray, n_folds: int, names, unit: str) -> None:
     if n_folds < 2 or counts.min() < n_folds:
         rare = [f"{names[k]!s} ({c} {unit})" for k, c in enumerate(counts) if c < n_folds]
         why = f"{n_folds} folds need at least {max(n_folds, 2)} {unit} of every class"
-        remedy = f"pass cv={counts.min()}, or " if counts.min() >= 2 else ""
+        remedy = f"pass cv={counts.min()}, or " if 2 <= counts.min() < n_folds else ""
+        if n_folds < 2 <= counts.min():
+            remedy = "pass cv=2 or more, or "
         shown = f"cv={n_folds}" + (f", class {first_few(rare)}" if rare else "")
         raise InputError(message("folds", shown, why, f"{remedy}add lesions or leave them out"))
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from skinensemble import __version__
 from skinensemble.cli import backbones, demo, evaluate, info, predict, train
+from skinensemble.cli._screen import UsageError
 
 __all__ = ["main"]
 
@@ -61,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             _close_stdout()
             return 141
+        except UsageError as error:
+            _say(f"error: {error}")
+            return 2
         except Exception as error:
             if debug:
                 traceback.print_exc()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 __all__ = [
+    "UsageError",
     "columns",
     "comma_list",
     "count",
@@ -19,6 +20,10 @@ __all__ = [
     "print_json",
     "progress_on_stderr",
 ]
+
+
+class UsageError(Exception):
+    """Arguments that cannot be used, found after they were parsed; exit code 2."""
 
 
 def comma_list(text: str) -> list[str]:

@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
 def _files(given: Sequence[str]) -> list[str]:
     """Expand folders; keep the order of what was given."""
     from skinensemble.datasets._files import ImageIndex
+    from skinensemble.exceptions import ImageReadError, first_few, message
 
     files: list[str] = []
     for name in given:
@@ -86,6 +87,9 @@ def _files(given: Sequence[str]) -> list[str]:
             files += [index.path(file) for file in index.files]
         else:
             files.append(str(folder))
+    if files and not any(Path(file).exists() for file in files):
+        why = "there is no such file"  # known before the networks are loaded
+        raise ImageReadError(message("images", first_few(files), why, "correct the paths"))
     return files
 
 

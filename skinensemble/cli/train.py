@@ -7,7 +7,7 @@ from pathlib import Path
 
 from skinensemble.cli._data import Data, add_data_options, load_data
 from skinensemble.cli._outputs import add_force, check_output
-from skinensemble.cli._screen import comma_list, count, load_keras, progress_on_stderr
+from skinensemble.cli._screen import UsageError, comma_list, count, load_keras, progress_on_stderr
 
 __all__ = ["add_parser", "run"]
 
@@ -94,12 +94,21 @@ def _add_run_options(group) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, save, judge."""
+    from skinensemble.exceptions import CertificateError, InputError
+
     output = check_output(args, "output")
-    cascade = _build(args)
+    try:
+        cascade = _build(args)
+    except InputError as error:
+        raise UsageError(str(error)) from error
     data = load_data(args)
     _check_malignant(args, data)
     train, test = _hold_out(data, args)
-    _check_certificate(cascade, train)
+    try:
+        _check_certificate(cascade, train)
+    except CertificateError as error:
+        aside = f"{args.hold_out:g} of the lesions are kept aside; --hold-out 0 trains on all"
+        raise CertificateError(f"{error} ({aside})") from error
     load_keras(args)
     with progress_on_stderr(args.quiet):
         cascade.fit(train.images, train.target, groups=train.groups)
@@ -117,6 +126,7 @@ def _build(args: argparse.Namespace):
     from skinensemble.builders import DEFAULT_BACKBONES
     from skinensemble.cascade import make_cascade
     from skinensemble.taxonomy import MALIGNANT
+    from skinensemble.thresholds import lesions_needed
     from skinensemble.voting import resolve_voting_rule
 
     names = tuple(dict.fromkeys(args.backbone or DEFAULT_BACKBONES))
@@ -124,6 +134,7 @@ def _build(args: argparse.Namespace):
         get_backbone(name)
     voting = args.voting or ("soft" if args.min_sensitivity is None else "threshold")
     resolve_voting_rule(voting)
+    lesions_needed(args.min_sensitivity or 0.95, args.confidence)
     given = {"image_size": args.image_size, "epochs": args.epochs, "store": args.store}
     cascade = make_cascade(
         *names,

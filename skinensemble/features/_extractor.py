@@ -138,6 +138,16 @@ class Extractor:
                 result[absent] = computed[[place[digests[at]] for at in absent]]
         return result
 
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._lock = threading.Lock()
+
+    def __deepcopy__(self, memo: dict) -> Extractor:
+        return self  # nothing changes it, and it is large
+
     def _compute(
         self, source: ImageSource, store: FeatureStore, batch_size: int, verbose: int
     ) -> np.ndarray:

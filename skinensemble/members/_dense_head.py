@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from itertools import pairwise
 
@@ -226,16 +227,18 @@ class DenseHead(ClassifierMixin, BaseEstimator):
             size = int(np.clip(len(train) // 32, 16, 256))
         batches = batches_class()((X[train], y[train], weight[train]), size, seed)
         twin = compiled_twin(self, self.model_)
-        history = twin.fit(
-            batches,
-            epochs=self.epochs,
-            validation_data=(X[held_out], y[held_out], weight[held_out]) if len(held_out) else None,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=self.verbose,
-        )
+        with contextlib.closing(batches):
+            history = twin.fit(
+                batches,
+                epochs=self.epochs,
+                validation_data=(X[held_out], y[held_out], weight[held_out])
+                if len(held_out)
+                else None,
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=self.verbose,
+            )
         self.history_ = {key: [float(v) for v in values] for key, values in history.history.items()}
-        batches.close()
         self.model_.set_weights(twin.get_weights())
         if not all(np.isfinite(weights).all() for weights in self.model_.get_weights()):
             why = f"the loss is not finite after {len(history.epoch)} epochs"
