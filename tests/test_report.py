@@ -161,7 +161,9 @@ def test_a_rule_that_cannot_be_proved_is_left_out_and_said_so(fresh):
     few = evaluate(cascade, *fresh[:2], groups=fresh[2], n_resamples=10)
     assert "threshold" not in [row.name for row in few.triage]
     (note,) = few.notes
-    assert note.startswith("Rule threshold is left out. certificate: sensitivity ≥ 0.95")
+    assert note.startswith(
+        "The rule threshold could not be compared. certificate: sensitivity ≥ 0.95"
+    )
     assert note in str(few)
     assert few.certificate is None
 

@@ -94,7 +94,7 @@ def _add_run_options(group) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, save, judge."""
-    from skinensemble.exceptions import CertificateError, InputError
+    from skinensemble.exceptions import CertificateError, InputError, message
 
     output = check_output(args, "output")
     try:
@@ -107,8 +107,9 @@ def run(args: argparse.Namespace) -> int:
     try:
         _check_certificate(cascade, train)
     except CertificateError as error:
-        aside = f"{args.hold_out:g} of the lesions are kept aside; --hold-out 0 trains on all"
-        raise CertificateError(f"{error} ({aside})") from error
+        aside = f"--hold-out {args.hold_out:g} keeps lesions aside, {error}"
+        remedy = "with --hold-out 0 all lesions count"
+        raise CertificateError(message("training part", args.data, aside, remedy)) from error
     load_keras(args)
     with progress_on_stderr(args.quiet):
         cascade.fit(train.images, train.target, groups=train.groups)

@@ -161,7 +161,7 @@ def test_info_shows_the_certificate_and_other_members(tmp_path, capsys):
     save(cascade.triage_, tmp_path / "stage.h5")
     assert main(["info", str(tmp_path / "stage.h5")]) == 0
     assert "Stage: benign, malignant" in capsys.readouterr().out
-    assert main(["predict", str(tmp_path / "stage.h5"), "a.png"]) == 1
+    assert main(["predict", str(tmp_path / "stage.h5"), __file__]) == 1
     assert "it holds a Stage, not a cascade" in capsys.readouterr().err
 
 
