@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import indexable
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from skinensemble.exceptions import InputError, MemberError, first_few, message
@@ -44,20 +44,30 @@ def seeded(member, name: str, seed: int | None):
     return member.set_params(**unset)
 
 
-def fit_member(name: str, member, X, y, extra):
-    """Fit a member with what its ``fit`` takes of `extra`; name it when it fails."""
+def fit_member(name: str, member, X, y, parts, extra) -> list:
+    """Fit a clone of a member on each part of the rows; name it when it fails.
+
+    A member with a ``fit_each`` does all parts at once. Of `extra` it gets what its ``fit`` takes.
+    """
     if "sample_weight" in extra and not has_fit_parameter(member, "sample_weight"):
         why = f"fit of {type(member).__name__} takes no sample_weight"
         raise InputError(message("member", name, why, "leave out the weights or the member"))
     known = {key: value for key, value in extra.items() if has_fit_parameter(member, key)}
     try:
-        return member.fit(X, y, **known)
+        if len(parts) > 1 and hasattr(member, "fit_each"):
+            return member.fit_each(X, y, parts, **known)
+        return [_fit_part(member, X, y, rows, known) for rows in parts]
     except InputError:
         raise  # it is about what the user gave, and says so itself
     except Exception as error:
         why = f"{type(error).__name__} in fit: {error}"
         remedy = "correct what it names, or leave the member out"
         raise MemberError(message("member", name, why, remedy)) from error
+
+
+def _fit_part(member, X, y, rows, extra):
+    extra = {key: value[rows] for key, value in extra.items()}
+    return clone(member).fit(_safe_indexing(X, rows), y[rows], **extra)
 
 
 def knows_classes(classes, member) -> bool:

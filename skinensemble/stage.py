@@ -342,32 +342,41 @@ class Stage(ClassifierMixin, _BaseComposition):
     def _train(self, data, seed):
         # Fold -1 is nobody's: its training part is everything, and those members stay.
         folds = [*range(self.folds_.max() + 1), -1]
-        tasks = [(i, fold) for i in range(len(self.members)) for fold in folds]
+        tasks = [
+            (i, part)
+            for i, (_, member) in enumerate(self.members)
+            for part in ([folds] if hasattr(member, "fit_each") else [[fold] for fold in folds])
+        ]
         trained = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(self._train_one)(*self.members[i], fold, data, seed) for i, fold in tasks
+            delayed(self._train_some)(*self.members[i], part, data, seed) for i, part in tasks
         )
         members, ballots = [], np.empty((len(self.members), len(self.folds_), len(self.classes_)))
-        for (i, fold), result in zip(tasks, trained, strict=True):
-            if fold < 0:
-                members.append(result)
-            else:
-                ballots[i, self.folds_ == fold] = result
+        for (i, part), results in zip(tasks, trained, strict=True):
+            for fold, result in zip(part, results, strict=True):
+                if fold < 0:
+                    members.append(result)
+                else:
+                    ballots[i, self.folds_ == fold] = result
         return members, stack_ballots(ballots, self._names)
 
-    def _train_one(self, name, member, fold, data, seed):
+    def _train_some(self, name, member, folds, data, seed):
+        """Train a member for some folds; return its ballots on them, for fold -1 the member."""
         X, y, sample_weight, groups = data
-        train, test = np.flatnonzero(self.folds_ != fold), np.flatnonzero(self.folds_ == fold)
-        if self.verbose and fold == 0:
+        if self.verbose and folds[0] == 0:
             print(f"{name}: {len(y)} samples, {self.folds_.max() + 1} folds", flush=True)
         extra = {"sample_weight": sample_weight, "groups": groups}
-        extra = {key: value[train] for key, value in extra.items() if value is not None}
-        fitted = fit_member(
-            name, seeded(member, name, seed), _safe_indexing(X, train), y[train], extra
-        )
-        if fold < 0:
-            return fitted
-        # Only the ballots are needed: dropping the member here keeps memory flat over the folds.
-        return cast_ballot(name, fitted, _safe_indexing(X, test), self.classes_)
+        extra = {key: value for key, value in extra.items() if value is not None}
+        parts = [np.flatnonzero(self.folds_ != fold) for fold in folds]
+        fitted = fit_member(name, seeded(member, name, seed), X, y, parts, extra)
+        # Only the ballots are needed: dropping the members here keeps memory flat over the folds.
+        return [
+            one
+            if fold < 0
+            else cast_ballot(
+                name, one, _safe_indexing(X, np.flatnonzero(self.folds_ == fold)), self.classes_
+            )
+            for one, fold in zip(fitted, folds, strict=True)
+        ]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

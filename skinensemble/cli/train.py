@@ -71,7 +71,7 @@ def _add_model_options(group) -> None:
         help="diagnoses that count as malignant (default: akiec,bcc,mel)",
     )
     group.add_argument("--folds", type=int, help="of the out-of-fold votes (default: 5)")
-    group.add_argument("--epochs", type=int, help="of each head, at most (default: 30)")
+    group.add_argument("--epochs", type=int, help="of each head (default: 20)")
 
 
 def _add_run_options(group) -> None:

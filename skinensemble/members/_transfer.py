@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.features import BackboneFeatures
@@ -74,7 +74,7 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
         batch_normalization=False,
         activation="relu",
         l2=3e-3,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         epochs=20,
         batch_size="auto",
         class_weight=0.75,
@@ -147,6 +147,28 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
         features = self.body_.transform(X)
         self.head_ = self._head().fit(features, y, sample_weight=sample_weight, groups=groups)
         return self
+
+    def fit_each(self, X, y, parts, *, sample_weight=None, groups=None):
+        """Train one clone on each of several parts of the images, all heads side by side.
+
+        Parameters
+        ----------
+        X, y, parts, sample_weight, groups
+            As in :meth:`DenseHead.fit_each`, `X` images.
+
+        Returns
+        -------
+        list of TransferClassifier
+        """
+        _check_head(self)
+        body = self._body().fit(X)
+        heads = self._head().fit_each(
+            body.transform(X), y, parts, sample_weight=sample_weight, groups=groups
+        )
+        members = [clone(self) for _ in parts]
+        for member, head in zip(members, heads, strict=True):
+            member.body_, member.head_ = body, head
+        return members
 
     def predict_proba(self, X):
         """Return class probabilities of images, shape (n_samples, n_classes)."""

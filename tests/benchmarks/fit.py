@@ -63,7 +63,7 @@ def _lesions(path, n_images):
 
 
 def _cascade(train, test, weights):
-    options = {"store": FeatureStore(), "epochs": EPOCHS, "random_state": 0, "cv": FOLDS}
+    options = {"store": FeatureStore(), "random_state": 0, "cv": FOLDS}
     cascade = make_cascade(*BACKBONES, weights=weights, **options)
     cascade.fit(train[0], train[1], groups=train[2])
     test = cascade.prepare(test[0])

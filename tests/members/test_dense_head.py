@@ -11,7 +11,6 @@ from sklearn.base import clone
 from skinensemble import DenseHead
 from skinensemble.exceptions import InputError, MemberError
 from skinensemble.members._dense_head import _class_weight, _validation_split
-from skinensemble.members._network import batches_class
 
 QUICK = {
     "units": (8,),
@@ -151,23 +150,6 @@ def test_the_global_random_state_is_left_alone(data):
     assert numbers() == expected
 
 
-def test_the_order_of_the_data_is_a_function_of_seed_and_epoch():
-    X, y = np.arange(10.0)[:, None], np.arange(10)
-
-    def order(seed, epochs):
-        batches = batches_class()((X, y, np.ones(10)), 4, seed)
-        for _ in range(epochs):
-            batches.on_epoch_end()
-        return np.concatenate([batches[i][1] for i in range(len(batches))]).tolist()
-
-    assert order(0, 0) == order(0, 0)
-    assert sorted(order(0, 2)) == list(range(10))
-    assert len({str(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}) == 6
-    rows = batches_class()((X, y, y / 10), 4, 0)[0]
-    np.testing.assert_array_equal(rows[0][:, 0], rows[1])
-    np.testing.assert_array_equal(rows[2], rows[1] / 10)
-
-
 def test_class_weight_lifts_the_rare_class():
     rng = np.random.default_rng(0)
     y = (np.arange(400) < 40).astype(int)
@@ -194,7 +176,7 @@ def test_samples_without_weight_teach_nothing(data):
     X, y = data
     wrong = np.arange(len(y)) % 2 == 1
     y = np.where(wrong, "bkl", y)
-    options = QUICK | {"class_weight": None}
+    options = QUICK | {"class_weight": None, "patience": None}
     weighted = DenseHead(**options).fit(X, y, sample_weight=1.0 - wrong)
     fooled = DenseHead(**options).fit(X, y)
     right = data[1][~wrong]
@@ -230,15 +212,22 @@ def test_the_validation_part_shares_no_lesion_and_has_every_class(seed, fraction
     rng = np.random.default_rng(seed)
     kind = np.repeat([0, 1, 2], rng.integers(10, 30, 3))
     lesion = rng.permutation(np.repeat(np.arange(len(kind)), rng.integers(1, 4, len(kind))))
-    train, held_out = _validation_split(kind[lesion], lesion, fraction, seed)
+    head = DenseHead(patience=1, validation_fraction=fraction)
+    train, held_out = _validation_split(head, kind[lesion], lesion, seed)
     assert not set(lesion[train]) & set(lesion[held_out])
     assert sorted([*train, *held_out]) == list(range(len(lesion)))
     assert set(kind[lesion[held_out]]) == set(kind[lesion[train]]) == {0, 1, 2}
 
 
-@pytest.mark.parametrize(("counts", "fraction"), [((50, 5), 0.1), ((50, 50), 0), ((50, 1), 0.5)])
-def test_nothing_is_set_aside_where_a_class_is_too_rare_for_it(counts, fraction):
-    train, held_out = _validation_split(np.repeat([0, 1], counts), None, fraction, 0)
+@pytest.mark.parametrize(
+    ("counts", "patience", "fraction"),
+    [((50, 5), 3, 0.1), ((50, 50), None, 0.1), ((50, 1), 3, 0.5)],
+)
+def test_nothing_is_set_aside_without_patience_or_where_a_class_is_too_rare(
+    counts, patience, fraction
+):
+    head = DenseHead(patience=patience, validation_fraction=fraction)
+    train, held_out = _validation_split(head, np.repeat([0, 1], counts), None, 0)
     assert (len(train), len(held_out)) == (sum(counts), 0)
 
 

@@ -1,0 +1,170 @@
+"""Heads of one shape that are trained side by side, as one network.
+
+Every head has its own samples, weights and standardisation: none sees a number of another. Side by
+side they cost little more than their matrix products; one after the other, each would wait for
+Python, the optimizer and the graph between many small ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from skinensemble.members._layers import batches_class, metric_class, stacked_layers
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["Part", "train_side_by_side"]
+
+_MOST_STACKS = 8
+# Batches that one call trains on: enough to forget what the call costs, and no fold's own number.
+_STEPS = 16
+# One cache a thread: a network can be trained by one thread at a time only.
+_STACKS = threading.local()
+
+
+@dataclass
+class Part:
+    """One head of a stack, and what it is trained on.
+
+    Attributes
+    ----------
+    model : keras.Model
+        The untrained head; it gets the trained weights, for standardised features.
+    rows : ndarray of int of shape (n_rows,)
+        Samples to train on.
+    y : ndarray of int of shape (n_rows,)
+        Class indices.
+    weight : ndarray of float32 of shape (n_rows,)
+    mean, scale : ndarray of float32 of shape (n_features,)
+        Of the features of these samples.
+    """
+
+    model: keras.Model
+    rows: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+
+
+def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), validation=None):
+    """Train the models of `parts`, in place; return the history of each.
+
+    Parameters
+    ----------
+    head : DenseHead
+        Their parameters.
+    parts : list of Part
+    X : ndarray of float32 of shape (n_samples, n_features)
+    batch_size : int
+        Samples of each head in a batch, at most.
+    seed : int
+        Of the order of the samples and of dropout.
+    callbacks : sequence of keras.callbacks.Callback
+    validation : tuple of features, class indices and weights, optional
+        For a stack of one.
+
+    Returns
+    -------
+    list of dict of str to list of float
+        Weighted cross-entropy ("loss") and accuracy of each epoch.
+    """
+    stack = _compiled(head, len(parts), parts[0].model)
+    _start(stack, head.learning_rate, parts, seed)
+    with contextlib.closing(batches_class()(X, parts, batch_size, seed)) as batches:
+        history = stack.fit(
+            batches,
+            epochs=head.epochs,
+            validation_data=validation,
+            validation_batch_size=len(validation[0]) if validation else None,
+            callbacks=list(callbacks),
+            shuffle=False,
+            verbose=head.verbose,
+        ).history
+    trained = [np.asarray(value) for value in stack.get_weights()[2:]]
+    for at, part in enumerate(parts):
+        shapes = [weight.shape for weight in part.model.weights]
+        slices = [v.reshape(len(parts), *s)[at] for v, s in zip(trained, shapes, strict=True)]
+        part.model.set_weights(slices)
+    return [_history_of(history, at) for at in range(len(parts))]
+
+
+def _compiled(head, n_heads: int, model):
+    """Return a network of so many heads, from a small cache: every traced graph stays in memory."""
+    import keras
+
+    shape = (n_heads, model.input_shape[1], model.output_shape[1])
+    key = repr((shape, head.units, head.dropout, head.batch_normalization, head.activation))
+    key += repr((head.l2, head.learning_rate))
+    cache = _STACKS.__dict__.setdefault("compiled", OrderedDict())
+    if key not in cache:
+        cache[key] = _build(head, *shape)
+        cache[key].compile(
+            keras.optimizers.Adam(head.learning_rate),
+            # Weights are divided by the size of the batch already, of each head its own.
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"),
+            weighted_metrics=[
+                metric_class()(n_heads, name) for name in ("cross_entropy", "accuracy")
+            ],
+            # XLA takes longer to compile a small head than to train it.
+            jit_compile=False,
+            steps_per_execution=_STEPS,
+        )
+        while len(cache) > _MOST_STACKS:
+            cache.popitem(last=False)
+    cache.move_to_end(key)
+    return cache[key]
+
+
+def _build(head, n_heads: int, n_features: int, n_classes: int):
+    """Return the network: samples of all heads below each other, (b, d) to logits (b, k)."""
+    import keras
+
+    dense, norm, standardize, join = stacked_layers()
+
+    def dropout():
+        # One mask for all heads: random numbers cost more than the product they precede.
+        return keras.layers.Dropout(head.dropout, noise_shape=(1, None, None))
+
+    stack = [keras.layers.Input((n_features,)), standardize(n_heads), dropout()]
+    for n_units in head.units:
+        stack.append(dense(n_units, head.l2))
+        if head.batch_normalization:
+            stack.append(norm())
+        stack += [keras.layers.Activation(head.activation), dropout()]
+    return keras.Sequential([*stack, dense(n_classes, head.l2), join()])
+
+
+def _start(stack, learning_rate: float, parts: list[Part], seed: int) -> None:
+    """Give the network the untrained weights of the parts, and forget what it trained before."""
+    import keras
+
+    own = [[part.mean, 1 / part.scale, *part.model.get_weights()] for part in parts]
+    for variable, values in zip(stack.weights, zip(*own, strict=True), strict=True):
+        variable.assign(np.stack(values).reshape(variable.shape))
+    seeds = np.random.SeedSequence(seed).generate_state(len(stack.layers))
+    for layer, number in zip(stack.layers, seeds, strict=True):
+        if getattr(layer, "seed_generator", None) is not None:
+            layer.seed_generator.state.assign(np.array([number, 0], dtype=np.uint32))
+    for variable in stack.optimizer.variables:
+        variable.assign(keras.ops.zeros_like(variable))
+    # A callback may have changed it, and it is one of the variables set to zero.
+    stack.optimizer.learning_rate = learning_rate
+    stack.stop_training = False
+
+
+def _history_of(history: dict, at: int) -> dict[str, list[float]]:
+    names = {"cross_entropy": "loss", "accuracy": "accuracy"}
+    return {
+        prefix + name: [float(np.ravel(values)[at]) for values in history[prefix + key]]
+        for prefix in ("", "val_")
+        for key, name in names.items()
+        if prefix + key in history
+    }
