@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
@@ -41,7 +42,9 @@ def seeded(member, name: str, seed: int | None):
         for key, value in member.get_params().items()
         if value is None and (key == "random_state" or key.endswith("__random_state"))
     }
-    return member.set_params(**unset)
+    # Not returned: a frozen estimator's set_params returns nothing.
+    member.set_params(**unset)
+    return member
 
 
 def fit_member(name: str, member, X, y, parts, extra) -> list:
@@ -49,7 +52,8 @@ def fit_member(name: str, member, X, y, parts, extra) -> list:
 
     A member with a ``fit_each`` does all parts at once. Of `extra` it gets what its ``fit`` takes.
     """
-    if "sample_weight" in extra and not has_fit_parameter(member, "sample_weight"):
+    weighted = isinstance(member, FrozenEstimator) or has_fit_parameter(member, "sample_weight")
+    if "sample_weight" in extra and not weighted:
         why = f"fit of {type(member).__name__} takes no sample_weight"
         raise InputError(message("member", name, why, "leave out the weights or the member"))
     known = {key: value for key, value in extra.items() if has_fit_parameter(member, key)}
@@ -60,9 +64,12 @@ def fit_member(name: str, member, X, y, parts, extra) -> list:
     except InputError:
         raise  # it is about what the user gave, and says so itself
     except Exception as error:
-        why = f"{type(error).__name__} in fit: {error}"
-        remedy = "correct what it names, or leave the member out"
-        raise MemberError(message("member", name, why, remedy)) from error
+        raise _failed(name, "fit", error) from error
+
+
+def _failed(name: str, method: str, error: Exception) -> MemberError:
+    why = f"{type(error).__name__} in {method}: {error}"
+    return MemberError(message("member", name, why, "correct what it names, or leave it out"))
 
 
 def _fit_part(member, X, y, rows, extra):
@@ -81,8 +88,17 @@ def cast_ballot(name, member, X, classes):
         shown = first_few(np.setdiff1d(member.classes_, classes).tolist())
         why = f"it votes for {shown}, which the stage does not know"
         raise MemberError(message("member", name, why, "train it on the labels of the stage"))
-    proba = np.asarray(member.predict_proba(X), dtype=np.float64)
-    ballot = np.zeros((_num_samples(X), len(classes)))
+    try:
+        proba = np.asarray(member.predict_proba(X), dtype=np.float64)
+    except (InputError, TypeError):
+        raise  # it is about what the user gave, and says so itself
+    except Exception as error:
+        raise _failed(name, "predict_proba", error) from error
+    shape = (_num_samples(X), len(member.classes_))
+    if proba.shape != shape:
+        why = f"predict_proba gave the shape {proba.shape}, not {shape}"
+        raise MemberError(message("member", name, why, "give one column for each of its classes"))
+    ballot = np.zeros((len(proba), len(classes)))
     ballot[:, np.searchsorted(classes, member.classes_)] = proba
     return ballot
 

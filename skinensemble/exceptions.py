@@ -26,6 +26,7 @@ __all__ = [
     "MemberError",
     "MissingDependencyError",
     "ModelFileError",
+    "ReferralWarning",
     "SaveError",
     "SkinEnsembleError",
     "UngroupedWarning",
@@ -82,6 +83,10 @@ class SaveError(SkinEnsembleError, OSError):
 
 class MissingDependencyError(SkinEnsembleError, ImportError):
     """An optional package that is not installed."""
+
+
+class ReferralWarning(UserWarning):
+    """No share of the lesions proves the accuracy that was asked for: everything is referred."""
 
 
 class UngroupedWarning(UserWarning):

@@ -21,16 +21,23 @@ from skinensemble.committee import (
     seeded,
     stack_ballots,
 )
+from skinensemble.comparison import compare
 from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.thresholds import Certificate
 from skinensemble.validation import (
     check_groups,
     check_labels,
     content_digests,
+    encode_known,
     group_copies,
     lesion_folds,
 )
-from skinensemble.voting import ThresholdVote, check_ballots, resolve_voting_rule
+from skinensemble.voting import (
+    ThresholdVote,
+    calibrated,
+    check_ballots,
+    resolve_voting_rule,
+)
 
 __all__ = ["Stage"]
 
@@ -49,6 +56,9 @@ class Stage(ClassifierMixin, _BaseComposition):
     voting : str or VotingRule, default="soft"
         How ballots become a decision: a name (see :func:`~skinensemble.list_voting_rules`) or a
         rule.
+    calibration : {"temperature", "isotonic", "platt"}, default=None
+        How the pooled probabilities are calibrated, on the out-of-fold ballots; a threshold is then
+        set on the calibrated ones. See :class:`CalibratedVote`.
     cv : int or splitter or iterable, default=None
         Folds of the out-of-fold ballots; None is 5. Grouped by lesion and stratified by class.
     n_jobs : int, default=None
@@ -93,10 +103,19 @@ class Stage(ClassifierMixin, _BaseComposition):
     """
 
     def __init__(
-        self, members, *, voting="soft", cv=None, n_jobs=None, random_state=None, verbose=0
+        self,
+        members,
+        *,
+        voting="soft",
+        calibration=None,
+        cv=None,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
     ):
         self.members = members
         self.voting = voting
+        self.calibration = calibration
         self.cv = cv
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -109,6 +128,10 @@ class Stage(ClassifierMixin, _BaseComposition):
     def set_params(self, **params):
         """Set parameters, members by name, or parameters of members (``name__parameter``)."""
         return self._set_params("members", **params)
+
+    def voting_rule(self):
+        """Return the rule of the parameters `voting` and `calibration`, not yet fitted."""
+        return calibrated(resolve_voting_rule(self.voting), self.calibration)
 
     def prepare(self, X):
         """Let members that share work between fits do it once, such as reading the images.
@@ -155,8 +178,9 @@ class Stage(ClassifierMixin, _BaseComposition):
         lesions = check_groups(groups, encoded, self.classes_)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        rule, seed = resolve_voting_rule(self.voting), self._seed()
+        rule, seed = self.voting_rule(), self._seed()
         # What cannot work must fail now, not after hours of training.
+        rule.check_params(len(self.members))
         rule.check_targets(encoded, lesions)
         lesion_folds(encoded, lesions, self.cv, classes=self.classes_)
         X = prepare_all([member for _, member in self.members], X)
@@ -169,6 +193,8 @@ class Stage(ClassifierMixin, _BaseComposition):
         self.voting_ = rule.fit(self.ballots_, encoded, sample_weight=sample_weight, groups=lesions)
         self.targets_, self.lesions_ = encoded, lesions
         self.digests_ = content_digests(X)
+        if self.verbose and len(self.members) > 1:
+            print(self.compare(rules=(), n_resamples=200).sentence, flush=True)
         return self._name_members()
 
     def ballots(self, X):
@@ -239,12 +265,7 @@ class Stage(ClassifierMixin, _BaseComposition):
         """
         check_is_fitted(self)
         check_consistent_length(X, y)
-        y = np.asarray(y)
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            why = f"the stage knows {first_few(self.classes_.tolist())}"
-            raise InputError(message("labels", first_few(unknown), why, "map or remove them"))
-        encoded = np.searchsorted(self.classes_, y)
+        encoded = encode_known(y, self.classes_, "the stage")
         lesions = check_groups(groups, encoded, self.classes_)
         X = self.prepare(X)
         self._refuse_trained(X)
@@ -257,6 +278,33 @@ class Stage(ClassifierMixin, _BaseComposition):
             confidence=confidence,
         )
         return self.voting_.certificate_
+
+    def compare(self, **options):
+        """Ask the out-of-fold ballots whether the vote earns its keep; nothing is trained.
+
+        Parameters
+        ----------
+        **options
+            `rules`, `n_resamples` and `random_state` of
+            :func:`~skinensemble.comparison.compare`; ``rules=()`` compares with the members only.
+
+        Returns
+        -------
+        Comparison
+            Prints as a table and one sentence.
+        """
+        check_is_fitted(self)
+        plain = isinstance(self.voting, str) and self.calibration is None
+        voting = self.voting if plain else clone(self.voting_)
+        return compare(
+            self.ballots_,
+            self.targets_,
+            names=self._names,
+            folds=self.folds_,
+            groups=self.lesions_,
+            voting=voting,
+            **options,
+        )
 
     def _dump(self, out):
         own = {"folds": self.folds_, "targets": self.targets_, "ballots": self.ballots_}
@@ -292,7 +340,10 @@ class Stage(ClassifierMixin, _BaseComposition):
             raise training.fault("targets", "not the numbers of classes")
         shape = (n, len(named), len(self.classes_))
         self.ballots_ = training.array("ballots", shape=shape, dtype=np.float64)
-        check_ballots(self.ballots_)
+        try:
+            self.voting_.combine(check_ballots(self.ballots_)[:1])
+        except InputError as error:
+            raise state.fault("voting", str(error)) from None
         optional = {"lesions": np.int64, "digests": np.uint64}
         self.lesions_, self.digests_ = (
             training.array(key, shape=(n,), dtype=dtype) if key in known else None

@@ -12,7 +12,14 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from skinensemble.exceptions import InputError, UngroupedWarning, first_few, message
 
-__all__ = ["check_groups", "check_labels", "content_digests", "group_copies", "lesion_folds"]
+__all__ = [
+    "check_groups",
+    "check_labels",
+    "content_digests",
+    "encode_known",
+    "group_copies",
+    "lesion_folds",
+]
 
 
 def check_labels(y) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +59,39 @@ def check_labels(y) -> tuple[np.ndarray, np.ndarray]:
         why = f"there is one class only ({first_few(classes.tolist())})"
         raise InputError(message("y", f"{len(y)} labels", why, "add samples of another class"))
     return classes, encoded
+
+
+def encode_known(y, classes: np.ndarray, who: str) -> np.ndarray:
+    """Encode labels by classes that are known already.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+    classes : ndarray of shape (n_classes,)
+        Sorted.
+    who : str
+        Who knows them, for the message.
+
+    Returns
+    -------
+    ndarray of int of shape (n_samples,)
+
+    Raises
+    ------
+    InputError
+        When labels are not among the classes.
+
+    Examples
+    --------
+    >>> encode_known(["nv", "mel"], np.array(["bcc", "mel", "nv"]), "the stage")
+    array([2, 1])
+    """
+    y = np.asarray(y)
+    unknown = np.setdiff1d(y, classes)
+    if len(unknown):
+        why = f"{who} knows {first_few(classes.tolist())}"
+        raise InputError(message("labels", first_few(unknown), why, "map or remove them"))
+    return np.searchsorted(classes, y)
 
 
 def _as_given(values):

@@ -34,6 +34,8 @@ class Verdict:
         procedure stopped.
     agreement : float
         Share of the triage members that vote for the decision.
+    referred : {"triage", "diagnosis"} or None
+        What is not sure enough and left to a human: everything, or the diagnosis alone.
     """
 
     malignant: bool
@@ -44,12 +46,18 @@ class Verdict:
     triage_votes: dict = field(default_factory=dict)
     diagnosis_votes: dict = field(default_factory=dict)
     agreement: float = 1.0
+    referred: str | None = None
+
+    @property
+    def answer(self) -> str:
+        """What the procedure answers: "benign", "malignant" or "refer"."""
+        return "refer" if self.referred == "triage" else str(SIDES[int(self.malignant)])
 
     def __str__(self):
-        side = SIDES[int(self.malignant)]
         rule = "" if self.threshold is None else f", threshold {self.threshold:.3g}"
         agree = f"{self.agreement:.0%} of the members agree"
-        text = f"{side} (p = {self.p_malignant:.3f}{rule}, {agree})"
+        text = f"{self.answer} (p = {self.p_malignant:.3f}{rule}, {agree})"
         if self.diagnosis is None:
             return text
-        return f"{text}: {self.diagnosis} (p = {self.p_diagnosis:.3f})"
+        leaning = "refer, perhaps " if self.referred else ""
+        return f"{text}: {leaning}{self.diagnosis} (p = {self.p_diagnosis:.3f})"

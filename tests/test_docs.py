@@ -18,6 +18,7 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 SLOW = {"index", "way_of_the_data"}
 PUBLIC = (
     "backbones",
+    "comparison",
     "datasets",
     "exceptions",
     "features",
@@ -26,6 +27,7 @@ PUBLIC = (
     "metrics",
     "persistence.container",
     "plots",
+    "prevalence",
     "report",
     "taxonomy",
     "thresholds",

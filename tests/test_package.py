@@ -22,12 +22,14 @@ LEAVES = (
     "taxonomy",
     "validation",
     "thresholds",
+    "prevalence",
     "persistence",
     "tables",
 )
 ROOMS = (
-    *("images", "backbones", "features", "members", "voting", "committee", "stage", "builders"),
-    *("routing", "verdict", "cascade", "metrics", "report", "plots", "datasets", "demo", "cli"),
+    *("images", "backbones", "features", "members", "voting", "metrics", "comparison"),
+    *("committee", "stage", "builders", "routing", "referral", "verdict", "cascade", "report"),
+    *("plots", "datasets", "demo", "cli"),
 )
 # Among themselves, leaves may use those before them.
 ORDER = {name: place for place, name in enumerate((*LEAVES, *ROOMS))}
@@ -37,7 +39,10 @@ LOOKS_DOWN = {
     ("persistence._voting", "voting"): "saved rules are resolved by the name they registered",
 }
 # Rooms that work where Keras is not installed; they may import it inside functions only.
-WITHOUT_KERAS = {*LEAVES, "images", "voting", "metrics", "datasets", "routing", "verdict", "report"}
+WITHOUT_KERAS = {
+    *(*LEAVES, "images", "voting", "metrics", "comparison", "datasets"),
+    *("routing", "referral", "verdict", "report"),
+}
 
 
 def modules() -> dict[str, Path]:

@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.naive_bayes import GaussianNB
 
-from skinensemble import MajorityVote, SoftVote, Stage, ThresholdVote
-from skinensemble.exceptions import UngroupedWarning
+from skinensemble import CalibratedVote, MajorityVote, SoftVote, Stage, ThresholdVote
+from skinensemble.exceptions import InputError, UngroupedWarning
 from skinensemble.voting import check_ballots
 
 TWO = np.array(["benign", "malignant"])
@@ -238,4 +238,30 @@ def test_verbose_names_the_members(data, capsys):
     X, y, lesions = data
     Stage(committee()[:2], cv=3, verbose=1).fit(X, y, groups=lesions)
     printed = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in printed] == ["linear", "bayes"]
+    assert [line.split(":")[0] for line in printed[:2]] == ["linear", "bayes"]
+
+
+def test_verbose_says_whether_the_vote_earns_its_keep(data, capsys):
+    X, y, lesions = data
+    stage = Stage(committee()[:2], cv=3, verbose=1).fit(X, y, groups=lesions)
+    (said,) = capsys.readouterr().out.splitlines()[2:]
+    assert said == stage.compare(rules=(), n_resamples=200).sentence
+    assert said.startswith("The vote (soft) ")
+    whole = stage.compare(n_resamples=50)
+    names = [row.name for row in whole.rows]
+    assert names[:2] == ["linear", "bayes"]
+    assert {"majority", "geometric"} < set(names)
+    assert names[-1] == "soft"
+
+
+def test_rules_that_do_not_fit_the_committee_are_refused_before_training(data):
+    X, y, lesions = data
+    notes, keep = notebook()
+    stage = Stage([("one", Recorder(keep))], voting=SoftVote(weights=[1, 2]))
+    with pytest.raises(InputError, match="weights"):
+        stage.fit(X, y, groups=lesions)
+    strict = ThresholdVote(CalibratedVote(SoftVote(weights=[1, 2])))
+    sides = np.where(y == "nv", "benign", "malignant")
+    with pytest.raises(InputError, match="weights"):
+        stage.set_params(voting=strict).fit(X, sides, groups=lesions)
+    assert notes == []

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from skinensemble import __version__
 from skinensemble.cli import backbones, demo, evaluate, info, predict, train
-from skinensemble.cli._screen import UsageError
+from skinensemble.cli._screen import UsageError, spoken
 
 __all__ = ["main"]
 
@@ -44,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     skinensemble ...
     0
     """
-    # TensorFlow reads it when it is imported, which no command has done yet.
+    # TensorFlow reads these when it is imported, which no command has done yet.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Where TensorFlow leaves it off, networks run 1.1 to 1.6 times slower, heads twice.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has said why
@@ -121,7 +123,7 @@ def _explain(error: Exception) -> str:
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):
-        print(f"skinensemble: {text}", file=sys.stderr, flush=True)
+        print(f"skinensemble: {spoken(text)}", file=sys.stderr, flush=True)
 
 
 def _close_stdout() -> None:

@@ -195,12 +195,12 @@ def _check(data: Data, args: argparse.Namespace) -> Data:
         return Data(images, data.target, data.groups)
     good = np.ones(len(data.target), bool)
     good[[problem.index for problem in problems]] = False
-    _check_loss(data.target, good, args)
+    _check_loss(data.target, good, args, problems)
     groups = None if data.groups is None else data.groups[good]
     return Data(images, data.target[good], groups)
 
 
-def _check_loss(target, good, args: argparse.Namespace) -> None:
+def _check_loss(target, good, args: argparse.Namespace, problems) -> None:
     import numpy as np
 
     bad = int(np.sum(~good))
@@ -213,7 +213,9 @@ def _check_loss(target, good, args: argparse.Namespace) -> None:
     if bad > args.max_skipped * len(good):
         why = f"more than --max-skipped {args.max_skipped:g} of them"
         raise DatasetError(message("data", shown, why, f"{remedy}, or pass a larger one"))
-    warnings.warn(message("left out", args.data, shown, remedy), UserWarning, stacklevel=2)
+    named = first_few((f"{problem.name} ({problem.problem})" for problem in problems), 5)
+    text = message("left out", args.data, f"{shown}: {named}", remedy)
+    warnings.warn(text, UserWarning, stacklevel=2)
 
 
 def _append(report: str | None, problems) -> None:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,32 @@ __all__ = [
     "load_keras",
     "print_json",
     "progress_on_stderr",
+    "spoken",
 ]
+
+
+# Parameters of functions, and the options that stand for them here.
+_OPTIONS = {"cv": "folds", "groups": "lesions", "min_accuracy": "refer"}
+_PARAMETER = re.compile(
+    r"""\b(cv|epochs|groups|image_size|max_skipped|min_sensitivity|min_accuracy|on_error|other"""
+    r"""|report|voting)=(?:lesion_ids\b|(?:['"]([^'"]*)['"]|([\w.]+)))"""
+)
+
+
+def spoken(text: str) -> str:
+    """Return a message of the library in the words of the command line.
+
+    Examples
+    --------
+    >>> spoken("pass cv=3, or on_error='skip', or see list_backbones()")
+    'pass --folds 3, or --on-error skip, or see `skinensemble backbones`'
+    """
+
+    def option(match: re.Match) -> str:
+        name = _OPTIONS.get(match[1], match[1]).replace("_", "-")
+        return " ".join(filter(None, (f"--{name}", match[2], match[3])))
+
+    return _PARAMETER.sub(option, text).replace("list_backbones()", "`skinensemble backbones`")
 
 
 class UsageError(Exception):

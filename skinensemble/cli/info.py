@@ -67,6 +67,8 @@ def describe(path: str) -> dict[str, Any]:
         "type": kind,
         "malignant": root.raw("malignant", list) if cascade else None,
         "classes": root.raw("classes", list) if cascade else None,
+        "route": root.raw("route", str) if cascade else None,
+        "referrals": _referrals(root.nested("referrals")) if cascade else {},
         "stages": described,
         "member": None if described else _member(kind, root, shared),
         "training": _training(root.nested("triage") if cascade else root) if described else None,
@@ -74,6 +76,14 @@ def describe(path: str) -> dict[str, Any]:
         "format_version": container.version,
         "bytes": Path(path).stat().st_size,
         "sha256": container.sha256,
+    }
+
+
+def _referrals(referrals) -> dict[str, Any]:
+    counts = ("n_lesions", "n_decided", "n_errors")
+    return {
+        stage: {name: referrals.nested(stage).raw(name, int) for name in counts}
+        for stage in sorted(referrals.keys(), reverse=True)
     }
 
 
@@ -99,12 +109,18 @@ def _voting(rule) -> dict[str, Any]:
     kind, keys = rule.raw("type", str), rule.keys()
     found: dict[str, Any] = {"rule": kind}
     if "base" in keys:
-        found["base"] = rule.nested("base").raw("type", str)
-    if "certificate" in keys:
+        found["base"] = _base(rule.nested("base"))
+    if "certificate" in keys and rule.raw("certificate") is not None:
         certificate = rule.nested("certificate")
         found["certificate"] = {key: certificate.raw(key) for key in sorted(certificate.keys())}
         found["promise"] = _promise(rule)
     return found
+
+
+def _base(rule) -> str:
+    """Name of the pooling rule, and of what lies around it."""
+    kind, parts = rule.raw("type", str), rule.keys()
+    return f"{kind} over {_base(rule.nested('base'))}" if "base" in parts else kind
 
 
 def _promise(rule) -> str:
@@ -157,6 +173,12 @@ def _text(found: dict[str, Any]) -> str:
         lines.append(_trained_on(found["training"]))
     for name, stage in found["stages"].items():
         lines += ["", *_stage_lines(name, stage)]
+        if name in found["referrals"]:
+            counts = found["referrals"][name]
+            lines.append(
+                f"  refers: {counts['n_decided']} of {counts['n_lesions']} lesions were decided,"
+                f" {counts['n_errors']} of these wrongly"
+            )
     if found["member"]:
         lines += ["", _member_table([found["member"]])]
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())

@@ -23,7 +23,7 @@ figures. A warning counts them and the exit code stays 0, unless none can be rea
 """
 # The order of the columns in the submission form of ISIC 2018, task 3.
 _ISIC = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
-_VERDICT = ("verdict", "p_malignant", "diagnosis", "p_diagnosis", "agreement")
+_VERDICT = ("verdict", "p_malignant", "diagnosis", "p_diagnosis", "referred", "agreement")
 
 
 def add_parser(commands, **options) -> None:
@@ -31,13 +31,21 @@ def add_parser(commands, **options) -> None:
     parser = commands.add_parser(
         "predict",
         help="give verdicts for images",
-        description="Print one verdict per image: benign, or malignant and which diagnosis.",
+        description="Print one verdict per image: benign, or malignant and which diagnosis; or"
+        " refer, when the cascade was trained to say so and is not sure enough.",
         epilog=_EPILOG,
         **options,
     )
     parser.add_argument("model", metavar="MODEL", help="file that train wrote")
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="image files, and folders with all below them"
+    )
+    parser.add_argument(
+        "--prevalence",
+        type=_prevalence,
+        metavar="SHARE|estimate",
+        help="restate probabilities for a clinic where this share of the images is malignant, or"
+        " the share that these images suggest; wants a cascade trained with --calibration",
     )
     parser.add_argument("--output", metavar="CSV", help="write verdicts, votes and probabilities")
     parser.add_argument(
@@ -61,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     cascade = load_cascade(args)
     if isic is not None:
         _check_isic(cascade.classes_)
-    rows = _predict(cascade, files, args.on_error)
+    rows = _predict(cascade, files, args)
     if output is not None:
         _write_results(output, rows, cascade)
     if isic is not None:
@@ -93,14 +101,16 @@ def _files(given: Sequence[str]) -> list[str]:
     return files
 
 
-def _predict(cascade, files: list[str], on_error: str) -> list[dict[str, Any]]:
+def _predict(cascade, files: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
     """One row for each file, in order."""
     from skinensemble.images import check_images
 
-    source, problems = check_images(files, on_error=on_error)
+    source, problems = check_images(files, on_error=args.on_error)
     with progress_on_stderr():
         source = cascade.prepare(source)
-        found = zip(cascade.verdicts(source), cascade.predict_proba(source), strict=True)
+        stated = {"prevalence": args.prevalence}
+        proba = cascade.predict_proba(source, **stated)
+        found = zip(cascade.verdicts(source, **stated), proba, strict=True)
     bad = {problem.index: problem.problem for problem in problems}
     labels = cascade.classes_.tolist()
     return [
@@ -112,10 +122,11 @@ def _predict(cascade, files: list[str], on_error: str) -> list[dict[str, Any]]:
 def _row(verdict, proba, labels: list) -> dict[str, Any]:
     return {
         "status": "ok",
-        "verdict": "malignant" if verdict.malignant else "benign",
+        "verdict": verdict.answer,
         "p_malignant": round(verdict.p_malignant, 6),
         "diagnosis": verdict.diagnosis,
         "p_diagnosis": None if verdict.p_diagnosis is None else round(verdict.p_diagnosis, 6),
+        "referred": verdict.referred,
         "agreement": round(verdict.agreement, 6),
         "triage_votes": verdict.triage_votes,
         "diagnosis_votes": verdict.diagnosis_votes,
@@ -135,10 +146,19 @@ def _table(rows: list[dict[str, Any]]) -> str:
         p = "" if row["p_diagnosis"] is None else f"{row['p_diagnosis']:.3f}"
         votes = row["triage_votes"]
         agree = f"{round(row['agreement'] * len(votes))} of {len(votes)}"
-        cells.append(
-            [name, row["verdict"], f"{row['p_malignant']:.3f}", row["diagnosis"] or "", p, agree]
-        )
-    return columns(["file", "verdict", "p", "diagnosis", "p", "members agree"], cells)
+        which = f"{row['diagnosis'] or ''}{'?' if row['referred'] == 'diagnosis' else ''}"
+        cells.append([name, row["verdict"], f"{row['p_malignant']:.3f}", which, p, agree])
+    header = ["file", "verdict", "p malignant", "diagnosis", "p diagnosis", "members agree"]
+    return columns(header, cells)
+
+
+def _prevalence(text: str) -> float | str:
+    if text == "estimate":
+        return text
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
 
 
 def _short(files: list[str]) -> list[str]:
@@ -191,5 +211,5 @@ def _sum_up(rows: list[dict[str, Any]]) -> None:
         text = f"{len(bad)} of {count(len(rows), 'image')} could not be read: {shown}"
         warnings.warn(text, UserWarning, stacklevel=2)
     sides = [row.get("verdict") for row in rows]
-    found = ", ".join(f"{sides.count(side)} {side}" for side in ("malignant", "benign"))
+    found = ", ".join(f"{sides.count(side)} {side}" for side in sorted(filter(None, set(sides))))
     print(f"skinensemble: {count(len(rows) - len(bad), 'image')}: {found}", file=sys.stderr)

@@ -29,6 +29,7 @@ def add_parser(commands, **options) -> None:
     )
     add_data_options(parser)
     _add_model_options(parser.add_argument_group("model"))
+    _add_decision_options(parser.add_argument_group("decision"))
     _add_run_options(parser.add_argument_group("run"))
     parser.set_defaults(run=run)
 
@@ -52,10 +53,34 @@ def _add_model_options(group) -> None:
         " the ImageNet weights)",
     )
     group.add_argument("--image-size", type=int, metavar="PIXELS", help="(default: the backbone's)")
+    group.add_argument("--folds", type=int, help="of the out-of-fold votes (default: 5)")
+    group.add_argument("--epochs", type=int, help="of each head (default: 20)")
+
+
+def _add_decision_options(group) -> None:
     group.add_argument(
         "--voting",
         metavar="RULE",
-        help="majority, soft or threshold (default: soft; with --min-sensitivity threshold)",
+        help="how the members' votes become one: soft, majority, threshold, geometric, median,"
+        " greedy, stacking … (default: soft; with --min-sensitivity threshold)",
+    )
+    group.add_argument(
+        "--calibration",
+        choices=("temperature", "isotonic", "platt"),
+        help="calibrate the pooled probabilities on the out-of-fold votes",
+    )
+    group.add_argument(
+        "--refer",
+        type=float,
+        metavar="SHARE",
+        help="refer what is not sure enough, so that this share of the decided lesions is decided"
+        " right, such as 0.95",
+    )
+    group.add_argument(
+        "--route",
+        choices=("soft", "hard"),
+        default="soft",
+        help="hard: the second stage looks only at what the first found malignant (default: soft)",
     )
     group.add_argument(
         "--min-sensitivity",
@@ -70,8 +95,6 @@ def _add_model_options(group) -> None:
         metavar="CODE[,CODE…]",
         help="diagnoses that count as malignant (default: akiec,bcc,mel)",
     )
-    group.add_argument("--folds", type=int, help="of the out-of-fold votes (default: 5)")
-    group.add_argument("--epochs", type=int, help="of each head (default: 20)")
 
 
 def _add_run_options(group) -> None:
@@ -126,6 +149,7 @@ def _build(args: argparse.Namespace):
     from skinensemble.backbones import get_backbone
     from skinensemble.builders import DEFAULT_BACKBONES
     from skinensemble.cascade import make_cascade
+    from skinensemble.referral import resolve_referral
     from skinensemble.taxonomy import MALIGNANT
     from skinensemble.thresholds import lesions_needed
     from skinensemble.voting import resolve_voting_rule
@@ -136,6 +160,8 @@ def _build(args: argparse.Namespace):
     voting = args.voting or ("soft" if args.min_sensitivity is None else "threshold")
     resolve_voting_rule(voting)
     lesions_needed(args.min_sensitivity or 0.95, args.confidence)
+    if args.refer is not None:
+        resolve_referral(args.refer)
     given = {"image_size": args.image_size, "epochs": args.epochs, "store": args.store}
     cascade = make_cascade(
         *names,
@@ -143,6 +169,9 @@ def _build(args: argparse.Namespace):
         min_sensitivity=args.min_sensitivity,
         confidence=args.confidence,
         weights=dict(args.weights),
+        calibration=args.calibration,
+        refer=args.refer,
+        route=args.route,
         malignant=tuple(args.malignant or MALIGNANT),
         cv=args.folds,
         random_state=args.seed,
@@ -189,11 +218,9 @@ def _check_certificate(cascade, train: Data) -> None:
     """Refuse a promise that the lesions cannot prove before any image passes a network."""
     import numpy as np
 
-    from skinensemble.voting import resolve_voting_rule
-
     malignant = np.isin(train.target, cascade.malignant)
     if malignant.any():
-        rule = resolve_voting_rule(cascade.triage.voting)
+        rule = cascade.triage.voting_rule()
         rule.check_targets(malignant.astype(int), train.groups)
 
 

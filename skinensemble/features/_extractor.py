@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skinensemble.backbones import Backbone, get_backbone
-from skinensemble.exceptions import InputError, message
+from skinensemble.exceptions import ImageReadError, InputError, message
 from skinensemble.features._fingerprint import fingerprint
 from skinensemble.features._progress import Progress
 from skinensemble.features._store import FeatureStore, default_store
@@ -27,6 +28,8 @@ __all__ = ["Extractor", "load_extractor"]
 # Rows that a killed process loses at most.
 _CHUNK = 1024
 _CACHED = 8
+# Batches in the network at a time: one leaves cores idle wherever a layer cannot be divided.
+_AT_ONCE = 2
 
 
 class Extractor:
@@ -156,16 +159,41 @@ class Extractor:
         keeper = _Keeper(store, self.fingerprint, source.digests, rows)
         progress = Progress(self.name, len(source), verbose)
         places = self._equal_places(batch_size) if len(source) > 1 else np.zeros(1, np.intp)
+        batches = source.batches(self.size, self.fit, len(places))
         try:
-            for batch in source.batches(self.size, self.fit, len(places)):
-                padded = np.zeros((batch_size, *batch.shape[1:]), np.uint8)
-                padded[places[: len(batch)]] = batch
-                keeper.add(batch, self._predict(padded)[places[: len(batch)]])
+            for batch, computed in self._pass(batches, places, batch_size):
+                keeper.add(batch, computed)
                 progress.advance(len(batch))
             keeper.release()
         finally:
             keeper.flush()
         return rows
+
+    def _pass(
+        self, batches: Iterable[np.ndarray], places: np.ndarray, batch_size: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield each batch with its rows, in order; several are in the network at a time."""
+
+        def one(batch: np.ndarray) -> np.ndarray:
+            padded = np.zeros((batch_size, *batch.shape[1:]), np.uint8)
+            padded[places[: len(batch)]] = batch
+            return self._predict(padded)[places[: len(batch)]]
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            waiting: deque[tuple[np.ndarray, Future[np.ndarray]]] = deque()
+            unreadable: ImageReadError | None = None
+            try:
+                for batch in batches:
+                    waiting.append((batch, pool.submit(one, batch)))
+                    if len(waiting) > _AT_ONCE:
+                        first, rows = waiting.popleft()
+                        yield first, rows.result()
+            except ImageReadError as error:
+                unreadable = error  # raised after the last batch; rows are still on their way
+            for first, rows in waiting:
+                yield first, rows.result()
+            if unreadable is not None:
+                raise unreadable
 
     def _predict(self, batch: np.ndarray) -> np.ndarray:
         return np.asarray(self.model.predict_on_batch(batch), np.float32)

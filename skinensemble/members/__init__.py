@@ -1,6 +1,7 @@
-"""Classifiers that cast ballots: heads on features, and backbone with head on images."""
+"""Classifiers that cast ballots: heads on features, networks on images."""
 
 from skinensemble.members._dense_head import DenseHead
+from skinensemble.members._pretrained import PretrainedMember
 from skinensemble.members._transfer import TransferClassifier
 
-__all__ = ["DenseHead", "TransferClassifier"]
+__all__ = ["DenseHead", "PretrainedMember", "TransferClassifier"]

@@ -22,13 +22,24 @@ __all__ = ["State", "Writer", "decode", "dump_params", "encode", "load_params", 
 
 TYPES = {
     "BackboneFeatures": "skinensemble.features",
+    "CalibratedVote": "skinensemble.voting",
     "Cascade": "skinensemble.cascade",
     "DenseHead": "skinensemble.members",
+    "GreedyVote": "skinensemble.voting",
     "MajorityVote": "skinensemble.voting",
+    "MedianVote": "skinensemble.voting",
+    "PowerMeanVote": "skinensemble.voting",
+    "PretrainedMember": "skinensemble.members",
+    "QuorumVote": "skinensemble.voting",
+    "RankVote": "skinensemble.voting",
+    "Referral": "skinensemble.referral",
     "SoftVote": "skinensemble.voting",
+    "StackingVote": "skinensemble.voting",
     "Stage": "skinensemble.stage",
     "ThresholdVote": "skinensemble.voting",
     "TransferClassifier": "skinensemble.members",
+    "TrimmedMeanVote": "skinensemble.voting",
+    "WeightedMajorityVote": "skinensemble.voting",
 }
 """Type name in a file → the module that holds the class."""
 
@@ -277,6 +288,8 @@ def load_weights(model, state: State) -> None:
 def _to_json(name: str, value):
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, tuple):
         return {"tuple": [_to_json(name, item) for item in value]}
     if isinstance(value, list):

@@ -46,18 +46,20 @@ _STATE: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
+# These hold other estimators, and nothing of their own.
+_AROUND = ("Pipeline", "FrozenEstimator")
 # Of numbers, and of counts of iterations. Estimators fitted on float32 compute in float32.
 _DTYPES = {False: (np.float64, np.float32), True: (np.int32,)}
 
 
 def names() -> list[str]:
     """Names of the estimators that can be saved."""
-    return [*_STATE, "Pipeline"]
+    return [*_STATE, *_AROUND]
 
 
 def knows(kind: str) -> bool:
     """Whether a type name in a file is one of these."""
-    return kind == "Pipeline" or kind in _STATE
+    return kind in _STATE or kind in _AROUND
 
 
 def handles(estimator) -> bool:
@@ -71,6 +73,8 @@ def dump(estimator, out) -> dict:
     kind = type(estimator).__name__
     if kind == "Pipeline":
         return {"type": kind, "steps": [[n, out.estimator(n, step)] for n, step in estimator.steps]}
+    if kind == "FrozenEstimator":
+        return {"type": kind, "estimator": out.estimator("frozen", estimator.estimator)}
     from skinensemble.persistence._codec import dump_params
 
     fitted = {}
@@ -92,6 +96,10 @@ def load(kind: str, state):
     """Return the estimator that the JSON describes."""
     if kind == "Pipeline":
         return _load_pipeline(state)
+    if kind == "FrozenEstimator":
+        from sklearn.frozen import FrozenEstimator
+
+        return FrozenEstimator(state.estimator("estimator"))
     from skinensemble.persistence._codec import load_params
 
     module, attributes = _STATE[kind]

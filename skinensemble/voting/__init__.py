@@ -6,15 +6,30 @@ from sklearn.base import clone
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.voting._base import VotingRule, break_ties, check_ballots, last_argmax
-from skinensemble.voting._rules import MajorityVote, SoftVote
+from skinensemble.voting._calibrated import CalibratedVote, calibrated
+from skinensemble.voting._greedy import GreedyVote
+from skinensemble.voting._means import MedianVote, PowerMeanVote, SoftVote, TrimmedMeanVote
+from skinensemble.voting._rank import RankVote
+from skinensemble.voting._rules import MajorityVote, QuorumVote, WeightedMajorityVote
+from skinensemble.voting._stacking import StackingVote
 from skinensemble.voting._threshold import ThresholdVote
 
 __all__ = [
+    "CalibratedVote",
+    "GreedyVote",
     "MajorityVote",
+    "MedianVote",
+    "PowerMeanVote",
+    "QuorumVote",
+    "RankVote",
     "SoftVote",
+    "StackingVote",
     "ThresholdVote",
+    "TrimmedMeanVote",
     "VotingRule",
+    "WeightedMajorityVote",
     "break_ties",
+    "calibrated",
     "check_ballots",
     "last_argmax",
     "list_voting_rules",
@@ -22,10 +37,21 @@ __all__ = [
     "resolve_voting_rule",
 ]
 
-_RULES: dict[str, type[VotingRule]] = {
-    "majority": MajorityVote,
-    "soft": SoftVote,
-    "threshold": ThresholdVote,
+# Prototypes: a name stands for a fresh copy, so that one class may have several names.
+_RULES: dict[str, VotingRule] = {
+    "calibrated": CalibratedVote(),
+    "geometric": PowerMeanVote(power=0.0),
+    "greedy": GreedyVote(),
+    "majority": MajorityVote(),
+    "median": MedianVote(),
+    "power_mean": PowerMeanVote(),
+    "quorum": QuorumVote(),
+    "rank": RankVote(),
+    "soft": SoftVote(),
+    "stacking": StackingVote(),
+    "threshold": ThresholdVote(),
+    "trimmed_mean": TrimmedMeanVote(),
+    "weighted_majority": WeightedMajorityVote(),
 }
 
 
@@ -34,8 +60,8 @@ def list_voting_rules() -> list[str]:
 
     Examples
     --------
-    >>> list_voting_rules()
-    ['majority', 'soft', 'threshold']
+    >>> list_voting_rules()[:4]
+    ['calibrated', 'geometric', 'greedy', 'majority']
     """
     return sorted(_RULES)
 
@@ -59,10 +85,12 @@ def register_voting_rule(name: str, rule: type[VotingRule], *, overwrite: bool =
     if not (isinstance(rule, type) and issubclass(rule, VotingRule)):
         why = "not a subclass of VotingRule"
         raise InputError(message("voting rule", rule, why, "derive your class from VotingRule"))
-    if _RULES.get(name, rule) is not rule and not overwrite:
-        why = f"the name stands for {_RULES[name].__name__}"
+    new, known = rule(), _RULES.get(name)
+    same = type(known) is rule and repr(known) == repr(new)
+    if known is not None and not same and not overwrite:
+        why = f"the name stands for {type(known).__name__}"
         raise InputError(message("voting rule", name, why, "choose another, or overwrite=True"))
-    _RULES[name] = rule
+    _RULES[name] = new
 
 
 def resolve_voting_rule(voting: str | VotingRule) -> VotingRule:
@@ -89,7 +117,7 @@ def resolve_voting_rule(voting: str | VotingRule) -> VotingRule:
     if isinstance(voting, VotingRule):
         return clone(voting)
     if isinstance(voting, str) and voting in _RULES:
-        return _RULES[voting]()
+        return clone(_RULES[voting])
     known = ", ".join(list_voting_rules())
     remedy = "pass one of these names or a VotingRule instance"
     raise InputError(message("voting", repr(voting), f"not one of {known}", remedy))

@@ -1,4 +1,4 @@
-"""A vote whose decision keeps a promise about sensitivity."""
+"""A vote whose decision is made at a threshold, by default one that keeps a promise."""
 
 from __future__ import annotations
 
@@ -9,32 +9,45 @@ from sklearn.base import clone
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params, load_params
-from skinensemble.thresholds import Certificate, allowed_misses, certify_threshold
+from skinensemble.thresholds import Certificate, allowed_misses, certify_threshold, tune_threshold
+from skinensemble.thresholds._tune import check_criterion
 from skinensemble.voting._base import VotingRule
+
+_PROMISES = ("sensitivity", "specificity")
 
 
 class ThresholdVote(VotingRule):
-    """Pool by another rule; call positive whatever reaches a certified threshold.
+    """Pool by another rule; call positive whatever reaches a tuned threshold.
 
-    Learns, on out-of-fold ballots, the largest threshold at which the misses among the malignant
-    *lesions* still prove ``sensitivity ≥ min_sensitivity`` with the stated confidence (exact
-    binomial, Neyman–Pearson umbrella [1]_). For two classes; the second one is positive.
+    By default the threshold is *certified*: the largest one at which the misses among the malignant
+    *lesions* of the out-of-fold ballots still prove ``sensitivity ≥ min_sensitivity`` with the
+    stated confidence (exact binomial, Neyman–Pearson umbrella [1]_). For two classes; the second
+    one is positive.
 
     Parameters
     ----------
     base : str or VotingRule, default="soft"
         The rule that pools the ballots.
-    min_sensitivity : float, default=0.95
-        Sensitivity to be proved, at lesion level.
+    criterion : str, array-like of shape (2, 2) or callable, default="sensitivity"
+        "sensitivity" and "specificity" are certified. "youden", "f1", "f2" …, a matrix of costs or
+        a function, as in :func:`~skinensemble.thresholds.tune_threshold`, give the best threshold
+        by that criterion, and no promise.
+    min_sensitivity, min_specificity : float, default=0.95
+        What is to be proved, at lesion level; only that of the criterion counts.
     confidence : float, default=0.95
         Confidence of the proof.
+    lesion : {"worst", "highest", "mean"}, default="worst"
+        Which score stands for a lesion of several images; see
+        :func:`~skinensemble.thresholds.lesion_scores`.
 
     Attributes
     ----------
     base_ : VotingRule
         The fitted pooling rule.
-    certificate_ : Certificate
-        What is proved, on how many lesions, and the threshold.
+    threshold_ : float
+        Probability of the positive class from which on it is the decision.
+    certificate_ : Certificate or None
+        What is proved, and on how many lesions; None when the criterion proves nothing.
 
     References
     ----------
@@ -46,21 +59,51 @@ class ThresholdVote(VotingRule):
     >>> rng = np.random.default_rng(0)
     >>> y = np.repeat([0, 1], 100)
     >>> p = np.clip(0.3 + 0.4 * y[:, None] + 0.2 * rng.standard_normal((200, 3)), 0, 1)
-    >>> rule = ThresholdVote().fit(np.stack([1 - p, p], axis=2), y)
+    >>> ballots = np.stack([1 - p, p], axis=2)
+    >>> rule = ThresholdVote().fit(ballots, y)
     >>> rule.certificate_.misses, round(rule.certificate_.bound, 3)
     (1, 0.953)
+    >>> round(ThresholdVote(criterion="youden").fit(ballots, y).threshold_, 3)
+    0.481
     """
 
-    def __init__(self, base="soft", *, min_sensitivity=0.95, confidence=0.95):
+    binary = True
+
+    def __init__(
+        self,
+        base="soft",
+        *,
+        criterion="sensitivity",
+        min_sensitivity=0.95,
+        min_specificity=0.95,
+        confidence=0.95,
+        lesion="worst",
+    ):
         self.base = base
+        self.criterion = criterion
         self.min_sensitivity = min_sensitivity
+        self.min_specificity = min_specificity
         self.confidence = confidence
+        self.lesion = lesion
+
+    def check_params(self, n_members=None):
+        """Refuse what the pooling rule refuses of its parameters."""
+        from skinensemble.voting import resolve_voting_rule
+
+        resolve_voting_rule(self.base).check_params(n_members)
 
     def check_targets(self, y, groups=None):
-        """Refuse more than two classes, and fewer positive lesions than the proof needs."""
+        """Refuse more than two classes, and fewer lesions than the proof needs."""
+        from skinensemble.voting import resolve_voting_rule
+
         _refuse_multiclass(int(y.max()) + 1)
-        positive = np.unique((np.arange(len(y)) if groups is None else groups)[y == 1])
-        allowed_misses(len(positive), self.min_sensitivity, self.confidence)
+        resolve_voting_rule(self.base).check_targets(y, groups)
+        if not self._promises():
+            check_criterion(self.criterion)
+            return
+        counted = y == int(self.criterion == "sensitivity")
+        lesions = np.unique((np.arange(len(y)) if groups is None else groups)[counted])
+        allowed_misses(len(lesions), self._minimum(), self.confidence, promised=self.criterion)
 
     def fit(self, ballots, y, *, sample_weight=None, groups=None):
         """Learn the pooling rule, then the threshold; see :meth:`VotingRule.fit`.
@@ -68,48 +111,63 @@ class ThresholdVote(VotingRule):
         Raises
         ------
         CertificateError
-            When the malignant lesions are too few to prove the sensitivity.
+            When the lesions are too few to prove what was asked for.
         InputError
-            When there are not exactly two classes.
+            When there are not exactly two classes, or the criterion is unknown.
         """
         from skinensemble.voting import resolve_voting_rule
 
         base = resolve_voting_rule(self.base)
         base.fit(ballots, y, sample_weight=sample_weight, groups=groups)
-        return self._certify(base, ballots, y, groups, "cross-fitted")
+        return self._tune(base, ballots, y, groups, "cross-fitted")
 
     @classmethod
-    def held_out(cls, rule, ballots, y, *, groups=None, min_sensitivity=0.95, confidence=0.95):
+    def held_out(cls, rule, ballots, y, *, groups=None, **promise):
         """Put a threshold on a fitted rule, proved on ballots of lesions it has never seen.
 
         Parameters
         ----------
         rule : VotingRule
-            Fitted; a ThresholdVote lends its pooling rule.
+            Fitted; a ThresholdVote lends its pooling rule and its parameters.
         ballots, y, groups
             As in :meth:`VotingRule.fit`, of fresh lesions.
-        min_sensitivity, confidence : float, default=0.95
-            The promise.
+        **promise
+            Parameters of the new rule, such as `min_sensitivity` and `confidence`.
 
         Returns
         -------
         ThresholdVote
             Fitted, with a certificate of kind ``"held-out"``.
         """
-        base = rule.base_ if isinstance(rule, cls) else rule
-        fresh = cls(clone(base), min_sensitivity=min_sensitivity, confidence=confidence)
-        return fresh._certify(base, ballots, y, groups, "held-out")
+        own = isinstance(rule, cls)
+        fresh = clone(rule) if own else cls(clone(rule))
+        base = rule.base_ if own else rule
+        return fresh.set_params(**promise)._tune(base, ballots, y, groups, "held-out")
 
-    def _certify(self, base, ballots, y, groups, kind):
+    def _promises(self) -> bool:
+        return isinstance(self.criterion, str) and self.criterion in _PROMISES
+
+    def _minimum(self) -> float:
+        return getattr(self, f"min_{self.criterion}")
+
+    def _tune(self, base, ballots, y, groups, kind):
         _refuse_multiclass(ballots.shape[2])
-        self.certificate_: Certificate = certify_threshold(
-            base.combine(ballots)[:, 1],
-            np.asarray(y) == 1,
-            groups=groups,
-            min_sensitivity=self.min_sensitivity,
-            confidence=self.confidence,
-            kind=kind,
-        )
+        scores, malignant = base.combine(ballots)[:, 1], np.asarray(y) == 1
+        shared = {"groups": groups, "lesion": self.lesion}
+        self.certificate_: Certificate | None = None
+        if self._promises():
+            self.certificate_ = certify_threshold(
+                scores,
+                malignant,
+                promised=self.criterion,
+                minimum=self._minimum(),
+                confidence=self.confidence,
+                kind=kind,
+                **shared,
+            )
+            self.threshold_ = self.certificate_.threshold
+        else:
+            self.threshold_ = tune_threshold(scores, malignant, self.criterion, **shared)
         self.base_ = base
         return self
 
@@ -119,24 +177,45 @@ class ThresholdVote(VotingRule):
 
     def decide(self, ballots):
         """Return 1 where the pooled probability of class 1 reaches the threshold, else 0."""
-        return (self.combine(ballots)[:, 1] >= self.certificate_.threshold).astype(np.intp)
+        return (self.combine(ballots)[:, 1] >= self.threshold_).astype(np.intp)
 
     def votes(self, ballots):
-        """Return 1 where a member's own probability of class 1 reaches the threshold, else 0."""
-        return (ballots[..., 1] >= self.certificate_.threshold).astype(np.intp)
+        """Return 1 where a member's own probability of class 1 reaches the threshold, else 0.
+
+        Where the pooled probabilities are calibrated, the member's are read in the same way.
+        """
+        if hasattr(self.base_, "calibrate"):
+            alone = self.base_.calibrate(ballots.reshape(-1, ballots.shape[2]))
+            ballots = alone.reshape(ballots.shape)
+        return (ballots[..., 1] >= self.threshold_).astype(np.intp)
 
     def _dump(self, out):
+        # A function stays behind: its name says what the threshold was tuned by.
+        named = (
+            getattr(self.criterion, "__name__", "a function") if callable(self.criterion) else None
+        )
+        keep = self if named is None else clone(self).set_params(criterion=named)
         return {
-            "params": dump_params(self, without=["base"]),
+            "params": dump_params(keep, without=["base"]),
             "base": out.estimator("base", self.base_),
-            "certificate": asdict(self.certificate_),
+            "threshold": self.threshold_,
+            "certificate": _dump_certificate(self.certificate_),
         }
 
     def _load(self, state):
         load_params(self, state, without=["base"])
         self.base_ = state.estimator("base")
         self.base = clone(self.base_)
-        self.certificate_ = _load_certificate(state.nested("certificate"))
+        self.threshold_ = float(state.number("threshold", 0, _ABOVE_ONE))
+        self.certificate_ = None
+        if state.raw("certificate", (dict, type(None))) is not None:
+            self.certificate_ = _load_certificate(state.nested("certificate"))
+            if self.certificate_.threshold != self.threshold_:
+                raise state.fault("threshold", "not that of the certificate")
+
+
+# A certified specificity may need a threshold just above every score.
+_ABOVE_ONE = float(np.nextafter(1, 2))
 
 
 def _refuse_multiclass(n_classes: int) -> None:
@@ -146,22 +225,33 @@ def _refuse_multiclass(n_classes: int) -> None:
         raise InputError(message("voting rule", "threshold", why, remedy))
 
 
+def _dump_certificate(certificate: Certificate | None) -> dict | None:
+    if certificate is None:
+        return None
+    return asdict(certificate) | {"threshold_interval": list(certificate.threshold_interval)}
+
+
 def _load_certificate(state) -> Certificate:
-    n_malignant = int(state.number("n_malignant", 1, 2**53))
+    n_malignant = int(state.number("n_malignant", 0, 2**53))
     n_benign = int(state.number("n_benign", 0, 2**53))
-    kind = state.raw("kind", str)
-    if kind not in ("cross-fitted", "held-out"):
-        raise state.fault("kind", f"{kind!r:.40} is not a kind of certificate")
+    for name, choices in (("kind", ("cross-fitted", "held-out")), ("promised", _PROMISES)):
+        if state.raw(name, str) not in choices:
+            raise state.fault(name, f"{state.raw(name)!r:.40} is not one of {', '.join(choices)}")
+    interval = state.raw("threshold_interval", list)
+    if len(interval) != 2 or not all(isinstance(end, (int, float)) for end in interval):
+        raise state.fault("threshold_interval", "not two numbers")
     certificate = Certificate(
-        kind=kind,
-        threshold=float(state.number("threshold", 0, 1)),
+        kind=state.raw("kind"),
+        threshold=float(state.number("threshold", 0, _ABOVE_ONE)),
+        threshold_interval=(float(interval[0]), float(interval[1])),
         n_malignant=n_malignant,
         misses=int(state.number("misses", 0, n_malignant)),
         n_benign=n_benign,
         false_alarms=int(state.number("false_alarms", 0, n_benign)),
-        min_sensitivity=float(state.number("min_sensitivity", 0, 1)),
+        promised=state.raw("promised"),
+        minimum=float(state.number("minimum", 0, 1)),
         confidence=float(state.number("confidence", 0, 1)),
     )
-    if certificate.bound < certificate.min_sensitivity - 1e-9:
-        raise state.fault("misses", f"{certificate.misses} of {n_malignant} do not prove it")
+    if certificate.bound < certificate.minimum - 1e-9:
+        raise state.fault("misses", f"its counts do not prove {certificate.minimum}")
     return certificate

@@ -3,6 +3,7 @@
 startup   what the command line and the import cost, against ``import tensorflow``
 fit       both stages with three frozen members, against ``keras.Model.fit`` on the images
 memory    features of 10,000 images by path: peak memory
+voting    a million ballots through every rule, against scikit-learn's hard vote and numpy.mean
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from skinensemble.tables import text_table
 
-NAMES = ("startup", "fit", "memory")
+NAMES = ("startup", "fit", "memory", "voting")
 
 
 def main() -> None:

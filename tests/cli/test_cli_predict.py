@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def test_table_and_csv_agree_with_the_library(model, images, tmp_path, capsys):
     assert main(["predict", str(model), *images, "--output", str(output)]) == 0
     streams = capsys.readouterr()
     lines = streams.out.splitlines()
-    assert lines[0].split() == ["file", "verdict", "p", "diagnosis", "p", "members", "agree"]
+    header = ["file", "verdict", "p malignant", "diagnosis", "p diagnosis", "members agree"]
+    assert re.split(r"\s{2,}", lines[0]) == header
     assert [line.split()[0] for line in lines[1:]] == [Path(image).name for image in images]
     assert len({len(line.rstrip()) for line in lines[1:]}) <= 2
     assert streams.err.splitlines()[-1].startswith("skinensemble: 3 images: ")
@@ -171,3 +173,14 @@ def test_info_refuses_a_damaged_file(model, tmp_path, capsys):
     (tmp_path / "m.h5").write_bytes(data)
     assert main(["info", str(tmp_path / "m.h5")]) == 1
     assert "checksum does not match" in capsys.readouterr().err
+
+
+def test_predict_restates_for_a_prevalence(model, images, capsys):
+    shown = []
+    for options in ([], ["--prevalence", "0.01"], ["--prevalence", "estimate"]):
+        assert main(["predict", str(model), *images, "--json", *options]) == 0
+        rows = json.loads(capsys.readouterr().out)["images"]
+        shown.append(np.array([row["p_malignant"] for row in rows]))
+    assert (shown[1] < shown[0]).all()
+    assert main(["predict", str(model), *images, "--prevalence", "3"]) == 2
+    assert "3 is not between 0 and 1" in capsys.readouterr().err

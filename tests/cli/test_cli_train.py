@@ -65,7 +65,7 @@ def test_hold_out_keeps_whole_lesions_and_is_the_benchmark_split(train_args):
         (["--malignant", "mel,melanoma"], r"--malignant: melanoma – the data have akiec, bcc"),
         (["--min-sensitivity", "0.99"], r"certificate: .*malignant lesions cannot prove it"),
         (["--split", "train"], r"option: --split – the data are read as folder"),
-        (["--hold-out", "0.01"], r"folds: cv=100"),
+        (["--hold-out", "0.01"], r"folds: --folds 100"),
         (["--format", "isic"], r"--groundtruth: not given"),
         (["--format", "ham10000"], r"option: --lesions – the data are read as ham10000"),
         (["--format", "dermamnist", "--lesions", ""], r"DermaMNIST: .*no such file"),

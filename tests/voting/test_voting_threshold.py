@@ -23,7 +23,7 @@ def test_it_learns_the_certified_threshold_of_the_pooled_score():
         ballots[:, :, 1].mean(axis=1),
         y == 1,
         groups=lesions,
-        min_sensitivity=0.9,
+        minimum=0.9,
         confidence=0.99,
         kind="cross-fitted",
     )

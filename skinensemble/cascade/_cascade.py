@@ -1,6 +1,8 @@
-"""Two stages, one procedure: malignant or benign, then which of the diagnoses."""
+"""The cascade: triage, then diagnosis."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -8,19 +10,30 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_random_
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skinensemble.builders import DEFAULT_BACKBONES, make_stage
+from skinensemble.cascade._decide import BallotDecisions
+from skinensemble.cascade._withhold import accepted, best_malignant, learn_referrals
 from skinensemble.exceptions import InputError, first_few, message
-from skinensemble.routing import best_on_side, joint_proba
+from skinensemble.referral import Referral, resolve_referral
+from skinensemble.routing import joint_proba
 from skinensemble.stage import Stage
 from skinensemble.taxonomy import MALIGNANT, malignant_mask
 from skinensemble.thresholds import Certificate
-from skinensemble.validation import check_groups, check_labels, group_copies, lesion_folds
+from skinensemble.validation import (
+    check_groups,
+    check_labels,
+    encode_known,
+    group_copies,
+    lesion_folds,
+)
 from skinensemble.verdict import SIDES, Verdict
-from skinensemble.voting import ThresholdVote, VotingRule, resolve_voting_rule
 
-__all__ = ["Cascade", "Verdict", "make_cascade"]
+__all__ = ["Cascade"]
+
+_ROUTES = ("soft", "hard")
+_STAGES = ("triage", "diagnosis")
 
 
-class Cascade(ClassifierMixin, BaseEstimator):
+class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
     """Triage, then diagnosis, each by the vote of a committee.
 
     The triage stage decides between benign and malignant. The diagnosis stage gives probabilities
@@ -36,6 +49,16 @@ class Cascade(ClassifierMixin, BaseEstimator):
     malignant : sequence of labels or callable, default=("akiec", "bcc", "mel")
         Labels that count as malignant, or a function from the classes to a boolean mask. Public
         code does not agree on actinic keratoses (akiec); look before you compare figures.
+    route : {"soft", "hard"}, default="soft"
+        "soft": both stages look at every sample. "hard": the diagnosis looks only at what the
+        triage found malignant; what it found benign gets the shares of the benign diagnoses in the
+        training data, and `predict` the commonest of them.
+    refer : float or Referral, default=None
+        A third answer for what is not sure enough: accuracy that the decided lesions must keep,
+        such as 0.95, or a :class:`Referral`. In both stages, each by itself: an image can be
+        referred, or found malignant and only its type referred. No verdict changes, some are
+        withheld: a malignant lesion that is referred goes to a human and counts as found, so a
+        certified sensitivity holds with referral as it does without.
     random_state : int or RandomState, default=None
         Seeds both stages where they have no seed of their own.
     verbose : int, default=0
@@ -49,6 +72,8 @@ class Cascade(ClassifierMixin, BaseEstimator):
         Those that count as malignant.
     triage_, diagnosis_ : Stage
         The fitted stages, with the same folds.
+    triage_referral_, diagnosis_referral_ : Referral or None
+        Learnt on the out-of-fold ballots; the second on what the triage found malignant there.
 
     Examples
     --------
@@ -63,11 +88,21 @@ class Cascade(ClassifierMixin, BaseEstimator):
     """
 
     def __init__(
-        self, triage=None, diagnosis=None, *, malignant=MALIGNANT, random_state=None, verbose=0
+        self,
+        triage=None,
+        diagnosis=None,
+        *,
+        malignant=MALIGNANT,
+        route="soft",
+        refer=None,
+        random_state=None,
+        verbose=0,
     ):
         self.triage = triage
         self.diagnosis = diagnosis
         self.malignant = malignant
+        self.route = route
+        self.refer = refer
         self.random_state = random_state
         self.verbose = verbose
 
@@ -97,13 +132,17 @@ class Cascade(ClassifierMixin, BaseEstimator):
             When the voting rule promises more than the lesions can prove.
         """
         check_consistent_length(X, y)
+        self._check_params()
         self.classes_, encoded = check_labels(y)
         mask = malignant_mask(self.classes_, self.malignant)
         self.malignant_ = self.classes_[mask]
         lesions = check_groups(groups, encoded, self.classes_)
         triage, diagnosis = self._stages()
         # What cannot work must fail now, not after every image has passed every backbone.
-        resolve_voting_rule(triage.voting).check_targets(mask[encoded].astype(int), lesions)
+        for stage, labels in ((triage, mask[encoded].astype(int)), (diagnosis, encoded)):
+            rule = stage.voting_rule()
+            rule.check_params(len(stage.members))
+            rule.check_targets(labels, lesions)
         lesion_folds(encoded, lesions, diagnosis.cv, classes=self.classes_)
         X = diagnosis.prepare(triage.prepare(X))
         lesions = group_copies(X, encoded, lesions)
@@ -115,6 +154,7 @@ class Cascade(ClassifierMixin, BaseEstimator):
         self.triage_ = triage.fit(X, SIDES[mask[encoded].astype(int)], **extra)
         self._say("diagnosis", self.classes_)
         self.diagnosis_ = diagnosis.fit(X, self.classes_[encoded], **extra)
+        self._learn_referral()
         return self._copy_feature_names()
 
     def prepare(self, X):
@@ -122,59 +162,72 @@ class Cascade(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.diagnosis_.prepare(self.triage_.prepare(X))
 
-    def malignant_proba(self, X):
-        """Return the pooled probability of malignancy, shape (n_samples,)."""
-        check_is_fitted(self)
-        return self.triage_.predict_proba(X)[:, 1]
+    def malignant_proba(self, X, *, prevalence=None):
+        """Return the pooled probability of malignancy.
 
-    def predict_malignant(self, X):
+        Parameters
+        ----------
+        X : images, or whatever the members take, of length n_samples
+        prevalence : float or "estimate", default=None
+            Restates the probabilities for a clinic where this share of the images is malignant, or
+            the share that `X` itself suggests
+            (:func:`~skinensemble.prevalence.estimate_prevalence`). Meaningful for calibrated
+            probabilities (``Stage(calibration=…)``). A threshold stays where it was tuned, and so
+            do its decisions: sensitivity does not depend on prevalence. Rules without one decide
+            by the restated probabilities.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        return self._sides(self.triage_.ballots(X), prevalence)[0][:, 1]
+
+    def predict_malignant(self, X, *, prevalence=None):
         """Return the decision of the triage, booleans of shape (n_samples,)."""
         check_is_fitted(self)
-        return self.triage_.predict(X) == SIDES[1]
+        return self._sides(self.triage_.ballots(X), prevalence)[1]
 
-    def predict_proba(self, X):
-        """Return p(side) · p(type | side) over ``classes_``, shape (n_samples, n_classes)."""
+    def predict_proba(self, X, *, prevalence=None):
+        """Return p(side) · p(type | side) over ``classes_``, shape (n_samples, n_classes).
+
+        With ``route="hard"``, p(side) is 0 or 1: what the triage decided.
+        """
         check_is_fitted(self)
         X = self.prepare(X)
-        return joint_proba(
-            self.triage_.predict_proba(X), self.diagnosis_.predict_proba(X), self.malignant_mask_
-        )
+        sides, malignant = self._sides(self.triage_.ballots(X), prevalence)
+        if self.route == "soft":
+            types = self.diagnosis_.predict_proba(X)
+            return joint_proba(sides, types, self.malignant_mask_)
+        rows, types = np.flatnonzero(malignant), np.ones((len(sides), len(self.classes_)))
+        if len(rows):
+            types[rows] = self.diagnosis_.predict_proba(_safe_indexing(X, rows))
+        return self.hard_proba(types, malignant)
 
-    def predict(self, X):
+    def predict(self, X, *, prevalence=None):
         """Return the best diagnosis on the side that the triage chose, shape (n_samples,).
 
         It never contradicts the triage, so it may differ from the largest ``predict_proba``.
         """
         check_is_fitted(self)
         X = self.prepare(X)
-        return self.classes_[
-            self.decide_types(self.diagnosis_.ballots(X), self.predict_malignant(X))
-        ]
+        malignant = self._sides(self.triage_.ballots(X), prevalence)[1]
+        if self.route == "soft":
+            return self.classes_[self.decide_types(self.diagnosis_.ballots(X), malignant)]
+        found, rows = np.full(len(malignant), self.commonest_benign_), np.flatnonzero(malignant)
+        if len(rows):
+            ballots = self.diagnosis_.ballots(_safe_indexing(X, rows))
+            found[rows] = self.decide_types(ballots, malignant[rows])
+        return self.classes_[found]
 
-    def decide_types(self, ballots, malignant):
-        """Choose a diagnosis on the side that the triage chose.
-
-        Parameters
-        ----------
-        ballots : ndarray of shape (n_samples, n_members, n_classes)
-            Of the diagnosis stage.
-        malignant : ndarray of bool of shape (n_samples,)
-            Decisions of the triage.
-
-        Returns
-        -------
-        ndarray of int of shape (n_samples,)
-            Indices into ``classes_``.
-        """
-        types = self.diagnosis_.voting_.combine(ballots)
-        return best_on_side(types, ballots, malignant, self.malignant_mask_)
-
-    def verdicts(self, X):
+    def verdicts(self, X, *, prevalence=None):
         """Follow the two-stage procedure: benign stops, malignant goes on to a diagnosis.
 
         Parameters
         ----------
         X : images, or whatever the members take, of length n_samples
+        prevalence : float or "estimate", default=None
+            As in :meth:`malignant_proba`.
 
         Returns
         -------
@@ -184,20 +237,22 @@ class Cascade(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = self.prepare(X)
         ballots = self.triage_.ballots(X)
-        malignant = self.triage_.voting_.decide(ballots) == 1
-        p_malignant = self.triage_.voting_.combine(ballots)[:, 1]
+        sides, malignant = self._sides(ballots, prevalence)
         votes = self.triage_.votes(ballots)
-        found = iter(self._diagnoses(X, np.flatnonzero(malignant)))
+        # Whether it is sure is asked of the probabilities that the referral was learnt on.
+        kept = accepted(self.triage_referral_, *self._sides(ballots))
+        found = iter(self._diagnoses(X, np.flatnonzero(malignant & kept)))
+        withheld: list[dict[str, Any]] = [{} if keep else {"referred": "triage"} for keep in kept]
         return [
             Verdict(
                 malignant=bool(malignant[i]),
-                p_malignant=float(p_malignant[i]),
-                threshold=self.certificate_.threshold if self.certificate_ else None,
+                p_malignant=float(sides[i, 1]),
+                threshold=getattr(self.triage_.voting_, "threshold_", None),
                 triage_votes=votes[i],
                 agreement=float(
                     np.mean([v == SIDES[int(malignant[i])] for v in votes[i].values()])
                 ),
-                **(next(found) if malignant[i] else {}),
+                **(next(found) if malignant[i] and kept[i] else withheld[i]),
             )
             for i in range(_num_samples(X))
         ]
@@ -228,18 +283,17 @@ class Cascade(ClassifierMixin, BaseEstimator):
             When the malignant lesions are too few.
         """
         check_is_fitted(self)
-        y = np.asarray(y)
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            why = f"the cascade knows {first_few(self.classes_.tolist())}"
-            raise InputError(message("labels", first_few(unknown), why, "map or remove them"))
-        sides = SIDES[np.isin(y, self.malignant_).astype(int)]
+        encoded = encode_known(y, self.classes_, "the cascade")
+        sides = SIDES[self.malignant_mask_[encoded].astype(int)]
         promise = {"min_sensitivity": min_sensitivity, "confidence": confidence}
-        return self.triage_.certify(X, sides, groups=groups, **promise)
+        certificate = self.triage_.certify(X, sides, groups=groups, **promise)
+        # Another threshold decides otherwise, and other decisions are sure.
+        self._learn_referral()
+        return certificate
 
     @property
     def certificate_(self) -> Certificate | None:
-        """What is proved about the sensitivity of the triage; None without a threshold rule."""
+        """What is proved about the triage; None without a certified threshold."""
         check_is_fitted(self)
         return getattr(self.triage_.voting_, "certificate_", None)
 
@@ -255,6 +309,12 @@ class Cascade(ClassifierMixin, BaseEstimator):
             "malignant": out.labels(self.malignant_),
             "triage": out.estimator("triage", self.triage_),
             "diagnosis": out.estimator("diagnosis", self.diagnosis_),
+            "route": self.route,
+            "referrals": {
+                stage: out.estimator(stage, referral)
+                for stage, referral in zip(_STAGES, self._referrals(), strict=True)
+                if referral is not None
+            },
         }
 
     def _load(self, state):
@@ -268,8 +328,23 @@ class Cascade(ClassifierMixin, BaseEstimator):
         ):
             if not isinstance(stage, Stage) or not np.array_equal(stage.classes_, classes):
                 raise state.fault(name, f"not a stage over {first_few(classes)}")
-        malignant = tuple(self.malignant_.tolist())
-        Cascade.__init__(self, clone(self.triage_), clone(self.diagnosis_), malignant=malignant)
+        referrals = state.nested("referrals")
+        known = referrals.keys()
+        if not known <= set(_STAGES):
+            raise state.fault("referrals", "not of the two stages")
+        self.triage_referral_, self.diagnosis_referral_ = (
+            referrals.estimator(stage) if stage in known else None for stage in _STAGES
+        )
+        own = {
+            "malignant": tuple(self.malignant_.tolist()),
+            "route": state.raw("route", str),
+            "refer": clone(self.triage_referral_) if self.triage_referral_ else None,
+        }
+        Cascade.__init__(self, clone(self.triage_), clone(self.diagnosis_), **own)
+        if self.route not in _ROUTES or not all(
+            isinstance(referral, Referral) for referral in self._referrals() if referral
+        ):
+            raise state.fault("route", "not a route, or the referrals are none")
         self._copy_feature_names()
 
     def _stages(self) -> tuple[Stage, Stage]:
@@ -284,19 +359,34 @@ class Cascade(ClassifierMixin, BaseEstimator):
         """Second stage: the diagnosis and its votes, for the samples found malignant."""
         if not len(rows):
             return []
-        ballots = self.diagnosis_.ballots(_safe_indexing(X, rows))
-        best = self.decide_types(ballots, np.ones(len(rows), dtype=bool))
-        certain = np.tile([0.0, 1.0], (len(rows), 1))
-        types = self.diagnosis_.voting_.combine(ballots)
-        given = joint_proba(certain, types, self.malignant_mask_)
+        X = _safe_indexing(X, rows)
+        ballots = self.diagnosis_.ballots(X)
+        best, given = best_malignant(self, ballots)
+        # As in training, a false alarm is a wrong type too: the side counts as well.
+        sides = self._sides(self.triage_.ballots(X))[0][:, 1] if self.diagnosis_referral_ else 1.0
+        kept = accepted(self.diagnosis_referral_, given * sides)
         return [
             {
                 "diagnosis": self.classes_[k].item(),
-                "p_diagnosis": float(given[i, k]),
+                "p_diagnosis": float(given[i]),
                 "diagnosis_votes": votes,
+                "referred": None if kept[i] else "diagnosis",
             }
             for i, (k, votes) in enumerate(zip(best, self.diagnosis_.votes(ballots), strict=True))
         ]
+
+    def _referrals(self):
+        return self.triage_referral_, self.diagnosis_referral_
+
+    def _learn_referral(self) -> None:
+        self.triage_referral_, self.diagnosis_referral_ = learn_referrals(self)
+
+    def _check_params(self) -> None:
+        if self.route not in _ROUTES:
+            why, remedy = f"not one of {', '.join(_ROUTES)}", "pass one of these"
+            raise InputError(message("route", repr(self.route), why, remedy))
+        if self.refer is not None:
+            resolve_referral(self.refer)
 
     def _say(self, stage: str, classes) -> None:
         if self.verbose:
@@ -320,11 +410,6 @@ class Cascade(ClassifierMixin, BaseEstimator):
                 setattr(self, attribute, getattr(self.triage_, attribute))
         return self
 
-    @property
-    def malignant_mask_(self) -> np.ndarray:
-        """Which of ``classes_`` are malignant, booleans of shape (n_classes,)."""
-        return np.isin(self.classes_, self.malignant_)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         stages = [stage for stage in (self.triage, self.diagnosis) if stage is not None]
@@ -333,74 +418,3 @@ class Cascade(ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = bool(inputs) and all(tag.sparse for tag in inputs)
         tags.input_tags.allow_nan = bool(inputs) and all(tag.allow_nan for tag in inputs)
         return tags
-
-
-def make_cascade(
-    *backbones,
-    voting: str | VotingRule = "soft",
-    min_sensitivity: float | None = None,
-    confidence: float = 0.95,
-    weights="imagenet",
-    malignant=MALIGNANT,
-    cv=None,
-    random_state=None,
-    verbose=0,
-    **options,
-) -> Cascade:
-    """Build a cascade whose stages have one transfer-learned member per backbone.
-
-    Parameters
-    ----------
-    *backbones : str or (str, classifier)
-        Names from :func:`~skinensemble.list_backbones`, or named members of your own; without
-        any, EfficientNet-Lite0, 1 and 2.
-    voting : str or VotingRule, default="soft"
-        Rule of the triage. The diagnosis uses the same rule, or soft vote when that is a
-        threshold, which only two classes can have.
-    min_sensitivity : float, default=None
-        Sensitivity that the triage threshold must prove, for ``voting="threshold"`` (0.95 there).
-    confidence : float, default=0.95
-        Confidence of that proof.
-    weights, cv, **options
-        As in :class:`TransferClassifier` and :class:`Stage`; `weights` may be a dict from
-        backbone to weights.
-    malignant, random_state
-        As in :class:`Cascade`.
-    verbose : {0, 1, 2}, default=0
-        1 shows the images passing each backbone and the training of each member; 2 each epoch.
-
-    Returns
-    -------
-    Cascade
-
-    Raises
-    ------
-    InputError
-        When `min_sensitivity` is given to a rule that promises none, or `weights` names a backbone
-        that is not used.
-
-    Examples
-    --------
-    >>> cascade = make_cascade("inception_v3", "resnet50", "vgg16", voting="threshold")
-    >>> [name for name, _ in cascade.triage.members]
-    ['inception_v3', 'resnet50', 'vgg16']
-    >>> cascade.triage.voting, cascade.diagnosis.voting
-    (ThresholdVote(), 'soft')
-    """
-    if voting == "threshold":
-        asked = 0.95 if min_sensitivity is None else min_sensitivity
-        voting = ThresholdVote(min_sensitivity=asked, confidence=confidence)
-    elif min_sensitivity is not None:
-        why = f"voting={voting!r} promises no sensitivity"
-        raise InputError(message("min_sensitivity", min_sensitivity, why, 'use voting="threshold"'))
-    backbones = backbones or DEFAULT_BACKBONES
-    shared = {"weights": weights, "cv": cv, "verbose": verbose, **options}
-    return Cascade(
-        make_stage(*backbones, voting=voting, **shared),
-        make_stage(
-            *backbones, voting="soft" if isinstance(voting, ThresholdVote) else voting, **shared
-        ),
-        malignant=malignant,
-        random_state=random_state,
-        verbose=verbose,
-    )

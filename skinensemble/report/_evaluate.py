@@ -3,100 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skinensemble.cascade import Cascade
-from skinensemble.exceptions import CertificateError, InputError, first_few, message
-from skinensemble.metrics import Figure, auc, confusion_figures, lesion_weights, macro_auc
+from skinensemble.exceptions import CertificateError
+from skinensemble.metrics import (
+    Figure,
+    auc,
+    aurc,
+    confusion_figures,
+    coverage_at_accuracy,
+    expected_calibration_error,
+    lesion_weights,
+    macro_auc,
+)
+from skinensemble.report._report import Report, Row
 from skinensemble.routing import joint_proba
 from skinensemble.stage import Stage
-from skinensemble.tables import text_table
-from skinensemble.thresholds import lesion_scores, sensitivity_bound
-from skinensemble.validation import content_digests
+from skinensemble.thresholds import lesion_scores
+from skinensemble.validation import content_digests, encode_known
 from skinensemble.voting import SoftVote, VotingRule, resolve_voting_rule
 
-__all__ = ["Report", "Row", "evaluate"]
+__all__ = ["evaluate"]
 
 RULES = ("majority", "soft", "threshold")
-
-
-@dataclass(frozen=True)
-class Row:
-    """Figures of one member, rule or constant answer.
-
-    Attributes
-    ----------
-    kind : {"member", "rule", "constant"}
-    name : str
-    figures : dict of str to Figure
-        Accuracy, balanced accuracy and AUC; for the triage sensitivity and specificity as well.
-    misses, false_alarms : int or None
-        Malignant images called benign, and benign ones called malignant; None for the diagnosis.
-    """
-
-    kind: str
-    name: str
-    figures: dict[str, Figure]
-    misses: int | None = None
-    false_alarms: int | None = None
-
-
-@dataclass(frozen=True)
-class Report:
-    """Figures of a cascade on labelled images; prints as two tables.
-
-    Attributes
-    ----------
-    triage, diagnosis : list of Row
-    n_images, n_lesions : int
-    lesions : dict
-        What the cascade's own decision does lesion by lesion, each counted by its worst image:
-        ``n_malignant``, ``misses``, ``n_benign``, ``false_alarms``.
-    certificate : str or None
-        What was promised when the cascade was fitted or certified.
-    notes : list of str
-        What could not be computed, and why.
-    """
-
-    triage: list[Row]
-    diagnosis: list[Row]
-    n_images: int
-    n_lesions: int
-    lesions: dict[str, int]
-    certificate: str | None = None
-    notes: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict:
-        """Return the report as plain dicts, lists and numbers."""
-        return asdict(self)
-
-    def __str__(self):
-        per, of = "95 % intervals by bootstrap of lesions", f"{self.n_images} images"
-        parts = [
-            *self.notes,
-            f"Triage: malignant or benign ({of} of {self.n_lesions} lesions; {per})",
-            _table(self.triage),
-            "Diagnosis: all types",
-            _table(self.diagnosis),
-            self._by_lesion(),
-            *([f"Promised: {self.certificate}"] if self.certificate else []),
-        ]
-        return "\n\n".join(parts)
-
-    def _by_lesion(self) -> str:
-        found = self.lesions
-        n, misses = found["n_malignant"], found["misses"]
-        bound = sensitivity_bound(misses, n) if n else float("nan")
-        specificity = 1 - found["false_alarms"] / found["n_benign"] if found["n_benign"] else np.nan
-        return (
-            f"The cascade itself, lesion by lesion (worst image): {misses} of {n} malignant lesions"
-            f" missed, sensitivity {1 - misses / n if n else np.nan:.3f}"
-            f" (≥ {np.floor(1000 * bound) / 1000:.3f} with 95 % confidence),"
-            f" specificity {specificity:.3f}"
-        )
 
 
 def evaluate(
@@ -139,26 +71,36 @@ def evaluate(
         When a label is unknown to the cascade, or lengths differ.
     """
     check_is_fitted(cascade)
-    y = np.asarray(y)
-    groups = np.arange(len(y)) if groups is None else np.asarray(groups)
-    check_consistent_length(X, y, groups)
-    unknown = np.setdiff1d(y, cascade.classes_)
-    if len(unknown):
-        why = f"the cascade knows {first_few(cascade.classes_.tolist())}"
-        raise InputError(message("labels", first_few(unknown), why, "map or remove them"))
-    types, malignant = np.searchsorted(cascade.classes_, y), np.isin(y, cascade.malignant_)
+    types = encode_known(y, cascade.classes_, "the cascade")
+    groups = np.arange(len(types)) if groups is None else np.asarray(groups)
+    check_consistent_length(X, types, groups)
+    malignant = cascade.malignant_mask_[types]
     weights = lesion_weights(groups, n_resamples, random_state)
     X = cascade.prepare(X)
     ballots = [stage.ballots(X) for stage in (cascade.triage_, cascade.diagnosis_)]
     notes = _notes_on(cascade, X)
-    decided = cascade.triage_.voting_.decide(ballots[0]) == 1
+    decided = cascade.decide_sides(ballots[0])
     return Report(
         triage=list(_triage_rows(cascade.triage_, ballots[0], malignant, weights, rules, notes)),
         diagnosis=list(_diagnosis_rows(cascade, ballots, types, weights, rules)),
-        n_images=len(y),
+        n_images=len(types),
         n_lesions=len(np.unique(groups)),
         lesions=_by_lesion(decided, malignant, groups),
+        certainty=_certainty(cascade, ballots, types, weights),
         certificate=str(cascade.certificate_) if cascade.certificate_ else None,
+        referrals={
+            name: str(referral)
+            for name, referral in (
+                ("triage", cascade.triage_referral_),
+                ("diagnosis", cascade.diagnosis_referral_),
+            )
+            if referral is not None
+        },
+        earned={
+            name: stage.compare(rules=(), n_resamples=200).sentence
+            for name, stage in (("triage", cascade.triage_), ("diagnosis", cascade.diagnosis_))
+            if len(stage.members) > 1
+        },
         notes=notes,
     )
 
@@ -190,17 +132,17 @@ def _diagnosis_rows(cascade: Cascade, ballots, types, weights, rules) -> Iterato
     name = f"always {cascade.classes_[commonest]}"
     yield _row("constant", name, types, constant, np.eye(n)[constant], weights)
     # A threshold decides between two classes only, so the diagnosis has nothing to say of it.
-    multiclass = [rule for rule in rules if not _is_binary(rule)]
+    multiclass = [rule for rule in rules if not resolve_voting_rule(rule).binary]
     for kind, name, rule, cast in _voters(stage, ballots[1], multiclass, []):
         yield _row(kind, name, types, rule.decide(cast), rule.combine(cast), weights)
+    pooled, malignant = stage.voting_.combine(ballots[1]), cascade.decide_sides(ballots[0])
     sides = cascade.triage_.voting_.combine(ballots[0])
-    joint = joint_proba(sides, stage.voting_.combine(ballots[1]), cascade.malignant_mask_)
-    chosen = cascade.decide_types(ballots[1], cascade.triage_.voting_.decide(ballots[0]) == 1)
-    yield _row("rule", "cascade (both stages)", types, chosen, joint, weights)
-
-
-def _is_binary(rule) -> bool:
-    return rule == "threshold" or hasattr(rule, "min_sensitivity")
+    chosen = cascade.decide_types(ballots[1], malignant)
+    joint = joint_proba(sides, pooled, cascade.malignant_mask_)
+    yield _row("cascade", "soft route", types, chosen, joint, weights)
+    chosen = np.where(malignant, chosen, cascade.commonest_benign_)
+    joint = cascade.hard_proba(pooled, malignant)
+    yield _row("cascade", "hard route", types, chosen, joint, weights)
 
 
 def _voters(stage: Stage, ballots, rules, notes):
@@ -224,6 +166,7 @@ def _triage_row(kind, name, malignant, decided, scores, weights) -> Row:
         "accuracy": figures["accuracy"],
         "balanced accuracy": figures["balanced_accuracy"],
         "AUC": auc(malignant, scores, weights),
+        "ECE": expected_calibration_error(truth, np.stack([1 - scores, scores], axis=1), weights),
         "sensitivity": figures["recall"][:, 1],
         "specificity": figures["recall"][:, 0],
     }
@@ -242,8 +185,36 @@ def _row(kind, name, types, decided, proba, weights) -> Row:
         "accuracy": figures["accuracy"],
         "balanced accuracy": figures["balanced_accuracy"],
         "AUC": macro_auc(types, proba, weights),
+        "ECE": expected_calibration_error(types, proba, weights),
     }
     return Row(kind, name, {key: Figure.from_resamples(value) for key, value in values.items()})
+
+
+def _certainty(cascade: Cascade, ballots, types, weights) -> dict[str, dict[str, Figure]]:
+    """How much of each stage's answers could be given; of the diagnosis, over all types."""
+    truths = cascade.malignant_mask_[types].astype(int), types
+    found = {}
+    for name, stage, cast, truth, referral in zip(
+        ("triage", "diagnosis"),
+        (cascade.triage_, cascade.diagnosis_),
+        ballots,
+        truths,
+        (cascade.triage_referral_, None),
+        strict=True,
+    ):
+        decided, proba = stage.voting_.decide(cast), stage.voting_.combine(cast)
+        sure, right = proba[np.arange(len(truth)), decided], decided == truth
+        values = {
+            "AURC": aurc(right, sure, weights),
+            "coverage at 95 % accuracy": coverage_at_accuracy(right, sure, 0.95, weights),
+        }
+        if referral is not None:
+            kept = referral.accepts(sure)
+            values["decided"] = weights @ kept / weights.sum(axis=1)
+            with np.errstate(invalid="ignore"):
+                values["right of these"] = weights @ (kept & right) / (weights @ kept)
+        found[name] = {key: Figure.from_resamples(value) for key, value in values.items()}
+    return found
 
 
 def _by_lesion(decided, malignant, groups) -> dict[str, int]:
@@ -254,14 +225,3 @@ def _by_lesion(decided, malignant, groups) -> dict[str, int]:
         "n_benign": int(np.sum(~truth)),
         "false_alarms": int(np.sum(~truth & (found == 1))),
     }
-
-
-def _table(rows: list[Row]) -> str:
-    counts = rows[0].misses is not None
-    header = ["", *rows[0].figures, *(["misses", "false alarms"] if counts else [])]
-    body = [
-        [f"{row.kind}: {row.name}", *row.figures.values()]
-        + ([row.misses, row.false_alarms] if counts else [])
-        for row in rows
-    ]
-    return text_table(header, body)

@@ -11,7 +11,15 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from skinensemble.metrics import Figure, auc, confusion_figures, lesion_weights, macro_auc
+from skinensemble.exceptions import InputError
+from skinensemble.metrics import (
+    Figure,
+    auc,
+    confusion_figures,
+    lesion_weights,
+    macro_auc,
+    predictive_values,
+)
 
 
 @st.composite
@@ -140,3 +148,36 @@ def test_without_resamples_there_is_no_interval(values):
     figure = Figure.from_resamples(np.array(values))
     np.testing.assert_array_equal([figure.value, figure.low], [values[0], np.nan])
     assert str(figure).endswith("(nan–nan)")
+
+
+@settings(max_examples=15)
+@given(judged(), st.floats(0.01, 0.99))
+def test_predictive_values_are_shares_of_a_population_of_that_prevalence(case, prevalence):
+    y, predicted, _, _ = case
+    ill, called = y == 1, predicted == 1
+    weight = np.where(ill, prevalence / ill.mean(), (1 - prevalence) / (~ill).mean())
+    sensitivity, specificity = called[ill].mean(), (~called)[~ill].mean()
+    positive, negative = predictive_values(sensitivity, specificity, prevalence)
+    for value, chosen, right in ((positive, called, ill), (negative, ~called, ~ill)):
+        expected = weight[chosen & right].sum() / weight[chosen].sum() if chosen.any() else np.nan
+        assert value == pytest.approx(expected, nan_ok=True)
+
+
+def test_predictive_values_take_many_prevalences_at_once():
+    positive, negative = predictive_values(0.9, 0.8, [0.0, 0.5, 1.0])
+    np.testing.assert_allclose(positive, [0, 9 / 11, 1])
+    np.testing.assert_allclose(negative, [1, 8 / 9, 0])
+    assert np.isnan(predictive_values(0.0, 1.0, 0.2)[0])
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((95, 0.8, 0.1), "sensitivity: 95 – not a share – pass shares between 0 and 1, not per"),
+        ((0.9, -0.1, 0.1), "specificity: -0.1 – not a share"),
+        ((0.9, 0.8, [0.1, np.nan]), "prevalence: .* – not a share"),
+    ],
+)
+def test_predictive_values_refuse_what_is_no_share(values, text):
+    with pytest.raises(InputError, match=text):
+        predictive_values(*values)

@@ -5,9 +5,18 @@ import json
 import numpy as np
 import pytest
 from committees import MALIGNANT, committee, lesion_table
+from sklearn.base import clone
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score, roc_auc_score
 
-from skinensemble import Cascade, MajorityVote, SoftVote, Stage, ThresholdVote, evaluate
+from skinensemble import (
+    Cascade,
+    MajorityVote,
+    Referral,
+    SoftVote,
+    Stage,
+    ThresholdVote,
+    evaluate,
+)
 from skinensemble.exceptions import InputError
 from skinensemble.voting import break_ties
 
@@ -47,7 +56,7 @@ def test_each_voter_has_a_row_beside_the_constant_answers(report):
     assert diagnosis[0].startswith("always ")
     assert diagnosis[1:] == [
         *("linear", "bayes", "lda", "majority", "soft"),
-        "cascade (both stages)",
+        *("soft route", "hard route"),
     ]
 
 
@@ -78,14 +87,69 @@ def test_figures_of_the_triage_are_those_of_scikit_learn(
             "AUC": roc_auc_score(truth, score),
             "sensitivity": recall_score(truth, found),
             "specificity": recall_score(~truth, ~found),
+            "ECE": _calibration_error(truth, score),
         }
     )
     assert (got.misses, got.false_alarms) == (np.sum(truth & ~found), np.sum(~truth & found))
 
 
+def _calibration_error(truth, score) -> float:
+    """Error over fifteen bins, one bin at a time."""
+    bins = np.ceil(np.maximum(score, 1e-9) * 15)
+    return sum(
+        abs(score[bins == b].mean() - truth[bins == b].mean()) * np.mean(bins == b)
+        for b in np.unique(bins)
+    )
+
+
+def test_the_hard_route_is_that_of_a_hard_cascade(cascade, fresh, report):
+    X, y, _ = fresh
+    table = lesion_table(200)
+    hard = clone(cascade).set_params(route="hard").fit(*table[:2], groups=table[2])
+    got = row(report.diagnosis, "hard route").figures
+    assert got["accuracy"].value == pytest.approx(np.mean(hard.predict(X) == y))
+    area = roc_auc_score(y, hard.predict_proba(X), multi_class="ovr")
+    assert got["AUC"].value == pytest.approx(area)
+
+
+def test_what_could_be_decided_is_said_of_both_stages(cascade, fresh, report):
+    X, y, _ = fresh
+    assert set(report.certainty) == {"triage", "diagnosis"}
+    proba = cascade.diagnosis_.predict_proba(X)
+    right = cascade.diagnosis_.predict(X) == y
+    order = np.argsort(-proba.max(axis=1))
+    shares = np.cumsum(right[order]) / np.arange(1, len(y) + 1)
+    got = report.certainty["diagnosis"]
+    assert got["AURC"].value == pytest.approx(np.mean(1 - shares))
+    expected = (np.flatnonzero(shares >= 0.95).max(initial=-1) + 1) / len(y)
+    assert got["coverage at 95 % accuracy"].value == pytest.approx(expected)
+    assert got["AURC"].low < got["AURC"].value < got["AURC"].high
+
+
+def test_a_referral_is_judged_too(fresh):
+    X, y, lesions = lesion_table(240)
+    cascade = Cascade(Stage(committee(), cv=2), refer=Referral(coverage=0.6), random_state=0)
+    judged = evaluate(cascade.fit(X, y, groups=lesions), *fresh[:2], groups=fresh[2])
+    verdicts = cascade.verdicts(fresh[0])
+    kept = np.array([verdict.referred != "triage" for verdict in verdicts])
+    truth = np.isin(fresh[1], MALIGNANT)
+    right = np.array([verdict.malignant for verdict in verdicts]) == truth
+    got = judged.certainty["triage"]
+    assert got["decided"].value == pytest.approx(kept.mean())
+    assert got["right of these"].value == pytest.approx(right[kept].mean())
+    assert f"Referral of the triage: {cascade.triage_referral_}" in str(judged)
+
+
+def test_it_says_whether_the_votes_earn_their_keep(cascade, report):
+    sentence = cascade.triage_.compare(rules=(), n_resamples=200).sentence
+    assert report.earned["triage"] == sentence
+    assert f"Out of fold, triage: {sentence}" in str(report)
+    assert report.earned["diagnosis"].startswith("The vote (")
+
+
 def test_figures_of_the_whole_cascade(cascade, fresh, report):
     X, y, _ = fresh
-    got = row(report.diagnosis, "cascade (both stages)").figures
+    got = row(report.diagnosis, "soft route").figures
     assert got["accuracy"].value == pytest.approx(np.mean(cascade.predict(X) == y))
     assert got["balanced accuracy"].value == pytest.approx(
         balanced_accuracy_score(y, cascade.predict(X))
@@ -135,7 +199,7 @@ def test_it_prints_as_markdown_and_becomes_json(cascade, report):
     assert f"Promised: {cascade.certificate_}" in text
     assert f"{report.lesions['misses']} of 120 malignant lesions missed" in text
     tables = [block for block in text.split("\n\n") if block.startswith("|")]
-    assert len(tables) == 2
+    assert len(tables) == 3
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
     back = json.loads(json.dumps(report.to_dict()))

@@ -1,0 +1,100 @@
+"""What a fitted cascade makes of ballots that are already cast."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skinensemble.exceptions import InputError, message
+from skinensemble.prevalence import estimate_prevalence, restate
+from skinensemble.routing import best_on_side, joint_proba
+from skinensemble.stage import Stage
+from skinensemble.voting import break_ties
+
+
+class BallotDecisions:
+    """The decisions of a :class:`Cascade`; no member is asked."""
+
+    classes_: np.ndarray
+    malignant_: np.ndarray
+    triage_: Stage
+    diagnosis_: Stage
+
+    @property
+    def malignant_mask_(self) -> np.ndarray:
+        """Which of ``classes_`` are malignant, booleans of shape (n_classes,)."""
+        return np.isin(self.classes_, self.malignant_)
+
+    def hard_proba(self, types, malignant):
+        """Return the probabilities of the hard route.
+
+        Parameters
+        ----------
+        types : ndarray of shape (n_samples, n_classes)
+            Pooled probabilities of the diagnosis stage; those of benign samples do not matter.
+        malignant : ndarray of bool of shape (n_samples,)
+            Decisions of the triage.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        types = np.where(malignant[:, None], types, self._shares())
+        return joint_proba(np.eye(2)[malignant.astype(int)], types, self.malignant_mask_)
+
+    def decide_sides(self, ballots):
+        """Return whether the triage decides "malignant", booleans of shape (n_samples,).
+
+        Parameters
+        ----------
+        ballots : ndarray of shape (n_samples, n_members, 2)
+            Of the triage stage.
+        """
+        return self.triage_.voting_.decide(ballots) == 1
+
+    def decide_types(self, ballots, malignant):
+        """Choose a diagnosis on the side that the triage chose.
+
+        Parameters
+        ----------
+        ballots : ndarray of shape (n_samples, n_members, n_classes)
+            Of the diagnosis stage.
+        malignant : ndarray of bool of shape (n_samples,)
+            Decisions of the triage.
+
+        Returns
+        -------
+        ndarray of int of shape (n_samples,)
+            Indices into ``classes_``.
+        """
+        types = self.diagnosis_.voting_.combine(ballots)
+        return best_on_side(types, ballots, malignant, self.malignant_mask_)
+
+    def _sides(self, ballots, prevalence=None):
+        """Probabilities of the sides, shape (n, 2), and whether the decision is malignant."""
+        rule = self.triage_.voting_
+        sides, decided = rule.combine(ballots), rule.decide(ballots)
+        if prevalence is not None:
+            shares = np.bincount(self.triage_.targets_) / len(self.triage_.targets_)
+            sides = restate(sides, shares, _stated(prevalence, sides, shares))
+            if not hasattr(rule, "threshold_"):
+                decided = break_ties(sides, ballots)
+        return sides, decided == 1
+
+    @property
+    def commonest_benign_(self) -> int:
+        """Index of the benign diagnosis with the most training images."""
+        return int(np.where(self.malignant_mask_, -1, self._shares()).argmax())
+
+    def _shares(self):
+        """Share of each diagnosis in the training data."""
+        return np.bincount(self.diagnosis_.targets_) / len(self.diagnosis_.targets_)
+
+
+def _stated(prevalence, sides, shares):
+    if isinstance(prevalence, str) and prevalence == "estimate":
+        return estimate_prevalence(sides, shares)
+    if not isinstance(prevalence, (int, float, np.floating)) or not 0 < prevalence < 1:
+        why = "not a share between 0 and 1"
+        remedy = 'pass the share of malignant images, such as 0.02, or "estimate"'
+        raise InputError(message("prevalence", repr(prevalence), why, remedy))
+    return prevalence

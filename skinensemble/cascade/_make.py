@@ -1,0 +1,94 @@
+"""A cascade from the names of its backbones."""
+
+from __future__ import annotations
+
+from skinensemble.builders import DEFAULT_BACKBONES, make_stage
+from skinensemble.cascade._cascade import Cascade
+from skinensemble.exceptions import InputError, message
+from skinensemble.taxonomy import MALIGNANT
+from skinensemble.voting import ThresholdVote, VotingRule, resolve_voting_rule
+
+__all__ = ["make_cascade"]
+
+
+def make_cascade(
+    *backbones,
+    voting: str | VotingRule = "soft",
+    calibration: str | None = None,
+    min_sensitivity: float | None = None,
+    confidence: float = 0.95,
+    weights="imagenet",
+    malignant=MALIGNANT,
+    route="soft",
+    refer=None,
+    cv=None,
+    random_state=None,
+    verbose=0,
+    **options,
+) -> Cascade:
+    """Build a cascade whose stages have one transfer-learned member per backbone.
+
+    Parameters
+    ----------
+    *backbones : str or (str, classifier)
+        Names from :func:`~skinensemble.list_backbones`, or named members of your own; without
+        any, EfficientNet-Lite0, 1 and 2.
+    voting : str or VotingRule, default="soft"
+        Rule of the triage. The diagnosis uses the same rule, or soft vote when that is a
+        threshold, which only two classes can have.
+    calibration : {"temperature", "isotonic", "platt"}, default=None
+        As in :class:`Stage`, for the triage; any of them calibrates the diagnosis by temperature.
+    min_sensitivity : float, default=None
+        Sensitivity that the triage threshold must prove, for ``voting="threshold"`` (0.95 there).
+    confidence : float, default=0.95
+        Confidence of that proof.
+    weights, cv, **options
+        As in :class:`TransferClassifier` and :class:`Stage`; `weights` may be a dict from
+        backbone to weights.
+    malignant, route, refer, random_state
+        As in :class:`Cascade`.
+    verbose : {0, 1, 2}, default=0
+        1 shows the images passing each backbone and the training of each member; 2 each epoch.
+
+    Returns
+    -------
+    Cascade
+
+    Raises
+    ------
+    InputError
+        When `min_sensitivity` is given to a rule that promises none, or `weights` names a backbone
+        that is not used.
+
+    Examples
+    --------
+    >>> cascade = make_cascade("inception_v3", "resnet50", "vgg16", voting="threshold")
+    >>> [name for name, _ in cascade.triage.members]
+    ['inception_v3', 'resnet50', 'vgg16']
+    >>> cascade.triage.voting, cascade.diagnosis.voting
+    (ThresholdVote(), 'soft')
+    """
+    if voting == "threshold":
+        asked = 0.95 if min_sensitivity is None else min_sensitivity
+        voting = ThresholdVote(min_sensitivity=asked, confidence=confidence)
+    elif min_sensitivity is not None:
+        why = f"voting={voting!r} promises no sensitivity"
+        raise InputError(message("min_sensitivity", min_sensitivity, why, 'use voting="threshold"'))
+    backbones = backbones or DEFAULT_BACKBONES
+    shared = {"weights": weights, "cv": cv, "verbose": verbose, **options}
+    triage = make_stage(*backbones, voting=voting, **shared)
+    diagnosis = make_stage(*backbones, voting=_for_types(voting), **shared)
+    return Cascade(
+        triage.set_params(calibration=calibration),
+        diagnosis.set_params(calibration=None if calibration is None else "temperature"),
+        malignant=malignant,
+        route=route,
+        refer=refer,
+        random_state=random_state,
+        verbose=verbose,
+    )
+
+
+def _for_types(voting: str | VotingRule) -> str | VotingRule:
+    """Return the same rule, or soft vote instead of one that is for two classes."""
+    return "soft" if resolve_voting_rule(voting).binary else voting

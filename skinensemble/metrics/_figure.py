@@ -1,0 +1,65 @@
+"""A figure with its interval, and the bootstrap of lesions behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its 95 % interval.
+
+    Attributes
+    ----------
+    value, low, high : float
+        NaN where the figure is not defined, as the AUC of a constant class.
+
+    Examples
+    --------
+    >>> print(Figure(0.853, 0.841, 0.865))
+    0.853 (0.841–0.865)
+    """
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def from_resamples(cls, values: np.ndarray) -> Figure:
+        """First entry: the figure itself; the rest: its resamples (percentile interval)."""
+        defined = values[1:][np.isfinite(values[1:])]
+        low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (np.nan, np.nan)
+        return cls(float(values[0]), float(low), float(high))
+
+    def __str__(self):
+        return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
+
+
+def lesion_weights(groups: np.ndarray, n_resamples: int, random_state=None) -> np.ndarray:
+    """Weights of each image in each bootstrap resample of the lesions.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_images,)
+        Lesion of each image.
+    n_resamples : int
+    random_state : int, default=None
+
+    Returns
+    -------
+    ndarray of shape (1 + n_resamples, n_images)
+        Row 0 is all ones: the sample itself.
+
+    Examples
+    --------
+    >>> lesion_weights(["a", "a", "b"], 1, random_state=4)
+    array([[1., 1., 1.],
+           [2., 2., 0.]])
+    """
+    names, lesion = np.unique(groups, return_inverse=True)
+    draws = np.random.default_rng(random_state).multinomial(
+        len(names), np.full(len(names), 1 / len(names)), size=n_resamples
+    )
+    return np.vstack([np.ones(len(lesion)), draws[:, lesion]])

@@ -1,0 +1,234 @@
+"""A vote whose probabilities are calibrated after pooling; its decisions stay what they were."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logit, softmax, xlogy
+from sklearn.base import clone
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from skinensemble.exceptions import InputError, message
+from skinensemble.persistence._codec import dump_params, load_params
+from skinensemble.voting._base import VotingRule
+
+METHODS = ("temperature", "isotonic", "platt")
+# Probabilities of 0 and 1 have no logarithm.
+_SMALLEST = 1e-12
+
+
+class CalibratedVote(VotingRule):
+    """Pool by another rule, then calibrate the pooled probabilities on out-of-fold ballots.
+
+    Calibrating each member and pooling afterwards is known to be worse: an average of calibrated
+    probabilities is underconfident [1]_. The decisions are those of the pooling rule: calibration
+    says how much a probability is worth and changes no verdict.
+
+    Parameters
+    ----------
+    base : str or VotingRule, default="soft"
+        The rule that pools the ballots.
+    method : {"temperature", "isotonic", "platt"}, default="temperature"
+        "temperature" divides the log-probabilities by one number [2]_, for any number of classes.
+        For two classes also "isotonic", the best non-decreasing step function [3]_, which wants a
+        thousand lesions, and "platt", a logistic curve of the log-odds with Platt's smoothed
+        targets [4]_.
+
+    Attributes
+    ----------
+    base_ : VotingRule
+        The fitted pooling rule.
+    temperature_ : float
+        For "temperature": above 1, the pooled probabilities were overconfident.
+    curve_ : ndarray of shape (2, n_points)
+        For "isotonic": probabilities, and what they became.
+    slope_, intercept_ : float
+        For "platt", of the log-odds.
+
+    References
+    ----------
+    .. [1] X. Wu, M. Gales, "Should ensemble members be calibrated?", 2021. arXiv:2101.05397
+    .. [2] C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, "On calibration of modern neural networks",
+       ICML 2017. arXiv:1706.04599
+    .. [3] B. Zadrozny, C. Elkan, "Transforming classifier scores into accurate multiclass
+       probability estimates", KDD 2002. doi:10.1145/775047.775151
+    .. [4] J. Platt, "Probabilistic outputs for support vector machines", Advances in Large Margin
+       Classifiers, 1999.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> p = rng.random(2000)
+    >>> y = (rng.random(2000) < p).astype(int)
+    >>> sharp = p**3 / (p**3 + (1 - p) ** 3)  # overconfident: the log-odds are three times too high
+    >>> ballots = np.stack([1 - sharp, sharp], axis=1)[:, None]
+    >>> round(CalibratedVote().fit(ballots, y).temperature_, 1)
+    2.9
+    """
+
+    def __init__(self, base="soft", method="temperature"):
+        self.base = base
+        self.method = method
+
+    def check_params(self, n_members=None):
+        """Refuse what the pooling rule refuses of its parameters."""
+        from skinensemble.voting import resolve_voting_rule
+
+        resolve_voting_rule(self.base).check_params(n_members)
+
+    def check_targets(self, y, groups=None):
+        """Refuse what the method or the base cannot learn from."""
+        from skinensemble.voting import resolve_voting_rule
+
+        _check_method(self.method, int(y.max()) + 1)
+        resolve_voting_rule(self.base).check_targets(y, groups)
+
+    def fit(self, ballots, y, *, sample_weight=None, groups=None):
+        """Learn the pooling rule, then the calibration; see :meth:`VotingRule.fit`.
+
+        Raises
+        ------
+        InputError
+            When the method is unknown, or is for two classes and there are more.
+        """
+        from skinensemble.voting import resolve_voting_rule
+
+        _check_method(self.method, ballots.shape[2])
+        self.base_ = resolve_voting_rule(self.base)
+        self.base_.fit(ballots, y, sample_weight=sample_weight, groups=groups)
+        pooled, y = self.base_.combine(ballots), np.asarray(y)
+        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+        learn = {
+            "temperature": self._fit_temperature,
+            "isotonic": self._fit_curve,
+            "platt": self._fit_platt,
+        }[self.method]
+        learn(pooled, y, weight)
+        return self
+
+    def combine(self, ballots):
+        """Return the calibrated probabilities, shape (n_samples, n_classes)."""
+        return self.calibrate(self.base_.combine(ballots))
+
+    def calibrate(self, pooled):
+        """Return what pooled probabilities are worth.
+
+        Parameters
+        ----------
+        pooled : ndarray of shape (n_samples, n_classes)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        if self.method == "temperature":
+            return softmax(_logs(pooled) / self.temperature_, axis=1)
+        if self.method == "isotonic":
+            positive = np.interp(pooled[:, 1], *self.curve_)
+        else:
+            odds = self.slope_ * _log_odds(pooled) + self.intercept_
+            positive = 1 / (1 + np.exp(-odds))
+        return np.stack([1 - positive, positive], axis=1)
+
+    def decide(self, ballots):
+        """Return the decisions of the pooling rule, shape (n_samples,)."""
+        return self.base_.decide(ballots)
+
+    def votes(self, ballots):
+        """Return what each member would decide by itself under the pooling rule."""
+        return self.base_.votes(ballots)
+
+    def _fit_temperature(self, pooled, y, weight):
+        logs = _logs(pooled)
+
+        def loss(log_temperature):
+            proba = softmax(logs / np.exp(log_temperature), axis=1)
+            return -np.average(xlogy(1.0, proba[np.arange(len(y)), y] + _SMALLEST), weights=weight)
+
+        found = minimize_scalar(loss, bounds=(np.log(0.01), np.log(100)), method="bounded")
+        self.temperature_ = float(np.exp(found.x))
+
+    def _fit_curve(self, pooled, y, weight):
+        steps = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+        steps.fit(pooled[:, 1], y == 1, sample_weight=weight)
+        self.curve_ = np.stack([steps.X_thresholds_, steps.y_thresholds_]).astype(np.float64)
+
+    def _fit_platt(self, pooled, y, weight):
+        positives, negatives = weight[y == 1].sum(), weight[y == 0].sum()
+        target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+        # A fractional target is a sample of each class, weighted.
+        odds = np.tile(_log_odds(pooled), 2)[:, None]
+        truth = np.repeat([1, 0], len(y))
+        shares = np.concatenate([target, 1 - target]) * np.tile(weight, 2)
+        logistic = LogisticRegression(C=np.inf).fit(odds, truth, sample_weight=shares)
+        self.slope_, self.intercept_ = float(logistic.coef_[0, 0]), float(logistic.intercept_[0])
+
+    def _dump(self, out):
+        fitted = {
+            name: out.array(name, value) if name == "curve" else value
+            for name in ("temperature", "curve", "slope", "intercept")
+            if (value := getattr(self, f"{name}_", None)) is not None
+        }
+        params = dump_params(self, without=["base"])
+        return {"params": params, "base": out.estimator("base", self.base_), **fitted}
+
+    def _load(self, state):
+        load_params(self, state, without=["base"])
+        if self.method not in METHODS:
+            raise state.fault("params.method", f"{self.method!r:.40} is no method")
+        self.base_ = state.estimator("base")
+        self.base = clone(self.base_)
+        if self.method == "temperature":
+            self.temperature_ = float(state.number("temperature", 1e-3, 1e3))
+        elif self.method == "isotonic":
+            self.curve_ = state.array("curve", shape=(2, None), dtype=np.float64)
+            within = (self.curve_ >= 0).all() and (self.curve_ <= 1).all()
+            if not (self.curve_.size and within and (np.diff(self.curve_) >= 0).all()):
+                raise state.fault("curve", "not a rising curve between 0 and 1")
+        else:
+            self.slope_ = float(state.number("slope", -1e6, 1e6))
+            self.intercept_ = float(state.number("intercept", -1e6, 1e6))
+
+
+def calibrated(rule: VotingRule, method: str | None) -> VotingRule:
+    """Return the rule with its pooled probabilities calibrated; a threshold stays outermost.
+
+    Parameters
+    ----------
+    rule : VotingRule
+        Not fitted.
+    method : {"temperature", "isotonic", "platt"} or None
+
+    Returns
+    -------
+    VotingRule
+
+    Examples
+    --------
+    >>> from skinensemble.voting import SoftVote, ThresholdVote
+    >>> calibrated(ThresholdVote(SoftVote()), "platt")
+    ThresholdVote(base=CalibratedVote(base=SoftVote(), method='platt'))
+    """
+    if method is None:
+        return rule
+    if hasattr(rule, "criterion"):
+        return clone(rule).set_params(base=CalibratedVote(rule.base, method))
+    return CalibratedVote(rule, method)
+
+
+def _check_method(method: str, n_classes: int) -> None:
+    if method not in METHODS:
+        known = ", ".join(METHODS)
+        raise InputError(message("calibration", repr(method), f"not one of {known}", "pass one"))
+    if method != "temperature" and n_classes != 2:
+        why = f"it calibrates two classes, here are {n_classes}"
+        raise InputError(message("calibration", method, why, 'use "temperature"'))
+
+
+def _logs(pooled: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(pooled, _SMALLEST))
+
+
+def _log_odds(pooled: np.ndarray) -> np.ndarray:
+    return logit(np.clip(pooled[:, 1], _SMALLEST, 1 - _SMALLEST))

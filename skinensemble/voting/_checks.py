@@ -1,0 +1,139 @@
+"""Checks that the rules share: weights, and what a rule is asked to learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skinensemble.exceptions import InputError, first_few, message
+from skinensemble.validation import check_groups
+from skinensemble.voting._base import check_ballots
+
+
+def check_weights(weights, length=None, *, name="weights", unit="member") -> np.ndarray:
+    """Check weights and scale them to sum to 1.
+
+    Parameters
+    ----------
+    weights : array-like of shape (length,)
+    length : int, default=None
+        How many there must be, where it is known.
+    name, unit : str, default="weights", "member"
+        What the message calls them, and what each belongs to.
+
+    Returns
+    -------
+    ndarray of float64 of shape (length,)
+
+    Raises
+    ------
+    InputError
+        When they are not that many numbers, negative, not finite, or all zero.
+
+    Examples
+    --------
+    >>> check_weights([3, 1], 2)
+    array([0.75, 0.25])
+    """
+    values = _numbers(weights, name, unit)
+    if length is not None and len(values) != length:
+        why = f"there are {length} {unit}s"
+        raise InputError(message(name, f"{len(values)} given", why, f"pass one per {unit}"))
+    odd = np.flatnonzero(~(np.isfinite(values) & (values >= 0)))
+    if len(odd):
+        shown = first_few(f"{values[i]:g} of {unit} {i}" for i in odd)
+        raise InputError(message(name, shown, "negative or not finite", "pass numbers from 0 up"))
+    if not values.any():
+        why = f"no {unit} would count"
+        raise InputError(message(name, "all zero", why, "make at least one positive"))
+    values = values / values.max()  # so that their sum cannot overflow
+    return values / values.sum()
+
+
+def _numbers(weights, name: str, unit: str) -> np.ndarray:
+    try:
+        values = np.asarray(weights)
+    except ValueError:  # lists of unlike lengths
+        values = np.asarray(None)
+    if values.ndim != 1 or values.dtype.kind not in "iufb" or not len(values):
+        why = f"expected one number per {unit}"
+        raise InputError(message(name, f"{weights!r:.60}", why, "pass a list of numbers"))
+    return values.astype(np.float64)
+
+
+def check_training(ballots, y, sample_weight=None, groups=None):
+    """Check what a rule is to learn from, at the price of a few passes over it.
+
+    Parameters
+    ----------
+    ballots, y, sample_weight, groups
+        As in :meth:`VotingRule.fit`.
+
+    Returns
+    -------
+    ballots : ndarray of float64 of shape (n_samples, n_members, n_classes)
+    y : ndarray of int of shape (n_samples,)
+    sample_weight : ndarray of float64 of shape (n_samples,)
+        Summing to 1.
+    groups : ndarray of int of shape (n_samples,)
+
+    Raises
+    ------
+    InputError
+        When one of them has another length or shape, ballots are no probabilities, `y` holds no
+        class indices, or a lesion has several labels.
+    """
+    ballots = check_ballots(ballots)
+    n_samples, _, n_classes = ballots.shape
+    y = np.asarray(y)
+    if y.shape != (n_samples,):
+        why = f"there are ballots on {n_samples} samples"
+        raise InputError(message("y", f"shape {y.shape}", why, "pass one class index per sample"))
+    odd = y if y.dtype.kind not in "iu" else y[(y < 0) | (y >= n_classes)]
+    if len(odd):
+        why = f"not a class index from 0 to {n_classes - 1}"
+        shown = first_few(np.unique(odd).tolist())
+        raise InputError(message("y", shown, why, "number the labels first"))
+    weight = np.ones(n_samples) if sample_weight is None else sample_weight
+    weight = check_weights(weight, n_samples, name="sample_weight", unit="sample")
+    if groups is None:
+        return ballots, y, weight, np.arange(n_samples)
+    return ballots, y, weight, check_groups(groups, y, np.arange(n_classes))
+
+
+def check_committee(ballots: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse ballots of another committee than the one a rule was fitted on.
+
+    Parameters
+    ----------
+    ballots : ndarray of shape (n_samples, n_members, n_classes)
+    shape : tuple of int
+        Number of members, or of members and classes, when the rule was fitted.
+
+    Raises
+    ------
+    InputError
+        When they differ.
+    """
+    given = ballots.shape[1 : 1 + len(shape)]
+    if given != shape:
+        why = f"the rule learnt from {_sizes(shape)}"
+        remedy = "let the same members vote, or fit the rule again"
+        raise InputError(message("ballots", f"of {_sizes(given)}", why, remedy))
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    units = ("members", "classes")[: len(shape)]
+    return " and ".join(f"{n} {unit}" for n, unit in zip(shape, units, strict=True))
+
+
+def load_weights(state) -> np.ndarray:
+    """Return the members' learnt weights from a saved file, checked."""
+    weights = state.array("weights", shape=(None,), dtype=np.float64)
+    if not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-9:
+        raise state.fault("weights", "negative, or not summing to 1")
+    return weights
+
+
+def weighted_mean(ballots: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean of the ballots by weights that sum to 1, shape (n_samples, n_classes)."""
+    return np.einsum("smk,m->sk", ballots, weights)

@@ -1,0 +1,186 @@
+"""Every voting rule comes back from a file as it was, and none from a file that says otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ballots import RULES, informed, many, trained
+from codec_edits import REMOVE, change, edited, put, spoil
+from committees import MALIGNANT, committee, lesion_table
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skinensemble import (
+    GreedyVote,
+    PowerMeanVote,
+    SoftVote,
+    StackingVote,
+    Stage,
+    WeightedMajorityVote,
+    list_voting_rules,
+    load,
+)
+from skinensemble.exceptions import InputError, ModelFileError
+from skinensemble.persistence import save as save_fitted
+from skinensemble.persistence._codec import Writer, encode
+from skinensemble.persistence.container import write_container
+
+
+def save(rule, path) -> str:
+    """Write a rule alone; the public function wants something that must be fitted."""
+    out = Writer()
+    root = encode(rule, out)
+    config = {"versions": {}, "shared": out.shared, "root": root}
+    return write_container(path, config, out.arrays)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_comes_back_as_it_was(name, tmp_path):
+    n_classes = max(RULES[name].sizes)
+    rule, ballots = trained(name, 4, n_classes), many(30, 4, n_classes)
+    save(rule, tmp_path / "rule.h5")
+    back = load(tmp_path / "rule.h5")
+    np.testing.assert_array_equal(back.combine(ballots), rule.combine(ballots))
+    np.testing.assert_array_equal(back.decide(ballots), rule.decide(ballots))
+    assert type(back) is type(rule)
+    again = clone(back).fit(*informed(4, n_classes))
+    np.testing.assert_array_equal(again.combine(ballots), rule.combine(ballots))
+    assert save(back, tmp_path / "again.h5") == save(rule, tmp_path / "rule.h5")
+
+
+@pytest.mark.parametrize("rule", [SoftVote, WeightedMajorityVote])
+@pytest.mark.parametrize("weights", [[1, 2, 3, 4], (0.5, 0, 0, 1), np.arange(4) / 6])
+def test_weights_of_any_kind_come_back(rule, weights, tmp_path):
+    ballots, y = informed(4, 3)
+    rule = rule(weights).fit(ballots, y)
+    save(rule, tmp_path / "rule.h5")
+    back = load(tmp_path / "rule.h5")
+    np.testing.assert_array_equal(back.weights, weights)
+    np.testing.assert_array_equal(back.combine(ballots), rule.combine(ballots))
+
+
+def test_a_metric_that_is_a_function_comes_back_as_its_name_only(tmp_path):
+    def accuracy(y, proba):
+        return np.mean(proba[:, 1] == y)
+
+    ballots, y = informed(3, 2)
+    rule = GreedyVote(accuracy, n_rounds=3, n_bags=2).fit(ballots, y)
+    save(rule, tmp_path / "rule.h5")
+    back = load(tmp_path / "rule.h5")
+    np.testing.assert_array_equal(back.combine(ballots), rule.combine(ballots))
+    with pytest.raises(InputError, match=r"^metric: 'accuracy\(\)' – not a metric: "):
+        back.check_targets(y)
+    save(back, tmp_path / "again.h5")
+    back.set_params(metric=accuracy).fit(ballots, y)
+    np.testing.assert_array_equal(back.weights_, rule.weights_)
+
+
+def test_a_stacked_pipeline_comes_back(tmp_path):
+    ballots, y = informed(3, 3)
+    rule = StackingVote(make_pipeline(StandardScaler(), LogisticRegression())).fit(ballots, y)
+    save(rule, tmp_path / "rule.h5")
+    np.testing.assert_array_equal(
+        load(tmp_path / "rule.h5").combine(ballots), rule.combine(ballots)
+    )
+
+
+@pytest.mark.parametrize("name", list_voting_rules())
+def test_a_stage_learns_any_rule_by_name_and_comes_back(name, tmp_path):
+    X, y, lesions = lesion_table()
+    y = np.where(np.isin(y, MALIGNANT), "malignant", "benign")
+    stage = Stage(committee(), voting=name, cv=2, random_state=0).fit(X, y, groups=lesions)
+    save_fitted(stage, tmp_path / "stage.h5")
+    back = load(tmp_path / "stage.h5")
+    np.testing.assert_array_equal(back.predict_proba(X), stage.predict_proba(X))
+    np.testing.assert_array_equal(back.predict(X), stage.predict(X))
+
+
+RULE = {
+    "soft": SoftVote([1, 2, 3]),
+    "power_mean": PowerMeanVote(),
+    **{
+        name: clone(RULES[name].rule)
+        for name in ("quorum", "trimmed_mean", "weighted_majority", "rank", "greedy", "stacking")
+    },
+}
+STACKED = {"type": "SoftVote", "params": {"weights": None}}
+HOSTILE = {
+    "soft": {
+        "weights negative": put("root/params/weights", [1, -1, 1]),
+        "weights a text": put("root/params/weights", "111"),
+        "weights all zero": put("root/params/weights", [0, 0]),
+        "weights beyond floats": put("root/params/weights", [10**18, "1"]),
+    },
+    "power_mean": {
+        "power a text": put("root/params/power", "0.5"),
+        "power true": put("root/params/power", True),
+        "an attribute more": put("root/weights", [1]),
+    },
+    "quorum": {
+        "quorum of none": put("root/params/quorum", 0),
+        "quorum a list": put("root/params/quorum", [1]),
+    },
+    "trimmed_mean": {"proportion of half": put("root/params/proportion", 0.5)},
+    "weighted_majority": {
+        "weights negative": change("weights", spoil(-0.1)),
+        "weights NaN": change("weights", spoil(np.nan)),
+        "weights all zero": change("weights", lambda values: values * 0),
+        "weights beyond one": change("weights", lambda values: values * 2),
+        "weights fewer": change("weights", lambda values: values[1:]),
+        "no weights": change("weights", lambda values: values[:0]),
+        "weights of two axes": change("weights", lambda values: values[None]),
+        "weights whole": change("weights", lambda values: np.array([1, 0, 0])),
+        "weights missing": put("root/weights", REMOVE),
+        "given weights negative": put("root/params/weights", [1, -1, 1]),
+    },
+    "rank": {
+        "grid falling": change("grids", lambda values: values[::-1]),
+        "grid above one": change("grids", lambda values: values + 0.5),
+        "grid negative": change("grids", lambda values: values - 1),
+        "grid NaN": change("grids", spoil(np.nan)),
+        "grid of two axes": change("grids", lambda values: values[0]),
+        "grid empty": change("grids", lambda values: values[:0]),
+        "grid of one class": change("grids", lambda values: values[..., :1]),
+        "grid too long": change("grids", lambda values: np.zeros((1002, 3, 2))),
+        "grid missing": put("root/grids", REMOVE),
+    },
+    "greedy": {
+        "weights negative": change("weights", spoil(-0.1)),
+        "weights fewer": change("weights", lambda values: values[1:]),
+        "metric a list": put("root/metric", ["log_loss"]),
+        "metric missing": put("root/metric", REMOVE),
+        "rounds a text": put("root/params/n_rounds", "25"),
+        "no bags": put("root/params/n_bags", 0),
+    },
+    "stacking": {
+        "another committee": put("root/n_members", 4),
+        "fewer classes": put("root/n_classes", 1),
+        "six classes of one member": lambda config, arrays: (
+            put("root/n_members", 1)(config, arrays),
+            put("root/n_classes", 6)(config, arrays),
+            put("root/estimator/fitted/classes_", [3, 7])(config, arrays),
+        ),
+        "negative class": put("root/estimator/fitted/classes_", [-1, 1]),
+        "classes of text": put("root/estimator/fitted/classes_", ["0", "1"]),
+        "classes of logic": put("root/estimator/fitted/classes_", [False, True]),
+        "estimator a rule": put("root/estimator", STACKED),
+        "estimator missing": put("root/estimator", REMOVE),
+        "members beyond memory": put("root/n_members", 2**60),
+    },
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_file_that_says_something_wrong_is_refused(name, tmp_path):
+    save(RULE[name].fit(*informed(3, 2)), tmp_path / "sound.h5")
+    load(tmp_path / "sound.h5")
+    accepted = []
+    for label, path in edited(tmp_path / "sound.h5", HOSTILE[name], tmp_path):
+        try:
+            load(path)
+            accepted.append(label)
+        except ModelFileError as error:
+            assert str(error).count(" – ") >= 2
+    assert not accepted
