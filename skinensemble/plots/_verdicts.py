@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from skinensemble.cascade import Verdict
 
-_COLORS = {"malignant": ORANGE, "benign": BLUE}
+_COLORS = {"malignant": ORANGE, "benign": BLUE, "refer": FAINT}
 _MARKERS = {"malignant": "^", "benign": "o"}
 
 
@@ -33,7 +33,8 @@ def plot_verdicts(
 ) -> Figure:
     """Show images with their verdicts, and how each member of the triage voted.
 
-    Colour, frame and symbol say the same: orange, triangle: malignant; blue, circle: benign.
+    Colour, frame and symbol say the same: orange, triangle: malignant; blue, circle: benign. A grey
+    frame is referred; a question mark follows a diagnosis that is.
 
     Parameters
     ----------
@@ -90,14 +91,15 @@ def plot_verdicts(
 
 
 def _show_verdict(axes, image, verdict: Verdict, label, malignant) -> None:
-    side = "malignant" if verdict.malignant else "benign"
-    color = _COLORS[side]
+    color = _COLORS[verdict.answer]
     axes.imshow(image)
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(color=color, linewidth=3)
     named = "" if verdict.diagnosis is None else f": {verdict.diagnosis}"
-    axes.set_title(f"{side}{named}", size=10, weight="bold", color=color, pad=16, loc="left")
+    doubt = "?" if verdict.referred == "diagnosis" else ""
+    title = f"{verdict.answer}{named}{doubt}"
+    axes.set_title(title, size=10, weight="bold", color=color, pad=16, loc="left")
     chance = f"p(malignant) = {verdict.p_malignant:.2f}"
     axes.text(0, 1.025, chance, transform=axes.transAxes, size=8, color=INK)
     _show_votes(axes, verdict, color)
@@ -107,6 +109,8 @@ def _show_verdict(axes, image, verdict: Verdict, label, malignant) -> None:
 
 
 def _mark(verdict: Verdict, label, malignant: bool) -> str:
+    if verdict.answer == "refer":
+        return "(left to a human)"
     if verdict.malignant != malignant:
         return "✗ false alarm" if verdict.malignant else "✗ missed"
     return "✓" if verdict.diagnosis in (None, label) else "✓ malignant, ✗ type"

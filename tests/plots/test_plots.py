@@ -81,6 +81,17 @@ def test_colour_is_never_alone(images, verdicts):
     assert set(frames) == {"malignant", "benign"} and len(set(frames.values())) == 2
 
 
+def test_what_is_referred_is_grey_or_has_a_question_mark(images):
+    found = [
+        Verdict(False, 0.45, referred="triage"),
+        Verdict(True, 0.7, "bcc", 0.4, referred="diagnosis"),
+    ]
+    first, second = plot_verdicts(images[:2], found, truth=["mel", "mel"]).axes
+    assert first.get_title(loc="left") == "refer"
+    assert first.get_xlabel() == "truth: mel  (left to a human)"
+    assert second.get_title(loc="left") == "malignant: bcc?"
+
+
 def test_malignant_may_be_other_codes(images, verdicts):
     figure = plot_verdicts(images[:1], verdicts[:1], truth=["nv"], malignant=["nv"])
     assert figure.axes[0].get_xlabel().startswith("truth: nv  ✓")

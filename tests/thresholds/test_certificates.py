@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mapie.risk_control import BinaryClassificationController
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
@@ -273,3 +274,26 @@ def test_the_exact_interval_is_clopper_and_pearsons(n, share):
     count = round(share * n)
     expected = proportion_confint(count, n, alpha=0.05, method="beta")
     np.testing.assert_allclose(exact_interval(count, n), np.nan_to_num(expected), atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.filterwarnings("ignore")
+def test_mapie_takes_our_threshold_and_refuses_the_next_one(seed):
+    """MAPIE controls a recall, too; of one candidate it asks no correction for many."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(600) % 2
+    scores = 1 / (1 + np.exp(1.5 - 3 * truth - rng.standard_normal(600)))
+    found = certify_threshold(scores, truth)
+    following = np.min(scores[(truth == 1) & (scores > found.threshold)])
+    valid = []
+    for threshold in (found.threshold, following):
+        control = BinaryClassificationController(
+            lambda X: np.stack([1 - X[:, 0], X[:, 0]], axis=1),
+            risk="recall",
+            target_level=0.95,
+            confidence_level=0.95,
+            list_predict_params=np.array([threshold]),
+        )
+        control.calibrate(scores[:, None], truth)
+        valid.append(len(control.valid_predict_params) == 1)
+    assert valid == [True, False]

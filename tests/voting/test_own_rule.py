@@ -114,3 +114,10 @@ def test_an_unknown_name_lists_the_known_ones(voting_):
 def test_a_rule_without_combine_cannot_be_made():
     with pytest.raises(TypeError, match="combine"):
         type("Empty", (VotingRule,), {})()
+
+
+def test_a_rule_of_the_library_is_abstract_or_final():
+    ours = [type(resolve_voting_rule(name)) for name in list_voting_rules()]
+    for rule in ours:
+        if rule.__module__.startswith("skinensemble."):
+            assert rule.__bases__ == (VotingRule,)
