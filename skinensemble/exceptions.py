@@ -20,6 +20,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "CertificateError",
+    "CertificateWarning",
     "DatasetError",
     "ImageReadError",
     "InputError",
@@ -83,6 +84,10 @@ class SaveError(SkinEnsembleError, OSError):
 
 class MissingDependencyError(SkinEnsembleError, ImportError):
     """An optional package that is not installed."""
+
+
+class CertificateWarning(UserWarning):
+    """Lesions are used for a second certificate."""
 
 
 class ReferralWarning(UserWarning):

@@ -31,6 +31,8 @@ from skinensemble.validation import (
     encode_known,
     group_copies,
     lesion_folds,
+    note_use,
+    refuse_trained,
 )
 from skinensemble.voting import (
     ThresholdVote,
@@ -191,7 +193,7 @@ class Stage(ClassifierMixin, _BaseComposition):
         data = (X, self.classes_[encoded], sample_weight, lesions)
         self.members_, self.ballots_ = self._train(data, seed)
         self.voting_ = rule.fit(self.ballots_, encoded, sample_weight=sample_weight, groups=lesions)
-        self.targets_, self.lesions_ = encoded, lesions
+        self.targets_, self.lesions_, self._certified = encoded, lesions, None
         self.digests_ = content_digests(X)
         if self.verbose and len(self.members) > 1:
             print(self.compare(rules=(), n_resamples=200).sentence, flush=True)
@@ -262,13 +264,18 @@ class Stage(ClassifierMixin, _BaseComposition):
             When samples were trained on, labels are unknown or there are not two classes.
         CertificateError
             When the positive lesions are too few.
+
+        Warns
+        -----
+        CertificateWarning
+            When samples were used for a certificate of this stage before.
         """
         check_is_fitted(self)
         check_consistent_length(X, y)
         encoded = encode_known(y, self.classes_, "the stage")
         lesions = check_groups(groups, encoded, self.classes_)
         X = self.prepare(X)
-        self._refuse_trained(X)
+        refuse_trained(X, self.digests_)
         self.voting_ = ThresholdVote.held_out(
             self.voting_,
             self.ballots(X),
@@ -277,6 +284,7 @@ class Stage(ClassifierMixin, _BaseComposition):
             min_sensitivity=min_sensitivity,
             confidence=confidence,
         )
+        self._certified = note_use(X, getattr(self, "_certified", None))
         return self.voting_.certificate_
 
     def compare(self, **options):
@@ -353,16 +361,6 @@ class Stage(ClassifierMixin, _BaseComposition):
         members = [(name, clone(member)) for name, member in named]
         Stage.__init__(self, members, voting=clone(self.voting_), random_state=seed)
         self._name_members()
-
-    def _refuse_trained(self, X) -> None:
-        digests = content_digests(X)
-        if digests is None or self.digests_ is None:
-            return
-        seen = np.flatnonzero(np.isin(digests, self.digests_))
-        if len(seen):
-            why = "the members were trained on these samples, so they prove nothing"
-            remedy = "certify on lesions the stage has never seen"
-            raise InputError(message("samples", f"rows {first_few(seen)}", why, remedy))
 
     @property
     def _names(self) -> list[str]:

@@ -10,7 +10,13 @@ from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
-from skinensemble.exceptions import InputError, UngroupedWarning, first_few, message
+from skinensemble.exceptions import (
+    CertificateWarning,
+    InputError,
+    UngroupedWarning,
+    first_few,
+    message,
+)
 
 __all__ = [
     "check_groups",
@@ -19,6 +25,8 @@ __all__ = [
     "encode_known",
     "group_copies",
     "lesion_folds",
+    "note_use",
+    "refuse_trained",
 ]
 
 
@@ -313,3 +321,48 @@ def content_digests(X) -> np.ndarray | None:
             return None
         digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows]
     return np.array([int.from_bytes(digest[:8], "little") for digest in digests], dtype=np.uint64)
+
+
+def refuse_trained(X, trained: np.ndarray | None) -> None:
+    """Refuse samples among those trained on, which prove nothing; raises InputError.
+
+    Parameters
+    ----------
+    X : as in :func:`content_digests`
+    trained : ndarray of uint64, or None
+        Digests of the samples trained on, where they are known.
+    """
+    digests = content_digests(X)
+    if digests is None or trained is None:
+        return
+    seen = np.flatnonzero(np.isin(digests, trained))
+    if len(seen):
+        why = "the members were trained on these samples, so they prove nothing"
+        remedy = "certify on lesions the stage has never seen"
+        raise InputError(message("samples", f"rows {first_few(seen)}", why, remedy))
+
+
+def note_use(X, used: np.ndarray | None) -> np.ndarray | None:
+    """Note that samples were used for a certificate, with a warning when they were before.
+
+    Parameters
+    ----------
+    X : as in :func:`content_digests`
+    used : ndarray of uint64, or None
+        Digests of what was used before.
+
+    Returns
+    -------
+    ndarray of uint64, or None
+        Digests of all that was used.
+    """
+    digests = content_digests(X)
+    if digests is None:
+        return used
+    again = 0 if used is None else int(np.isin(digests, used).sum())
+    if again:
+        why = "a promise chosen among several on the same lesions is no promise"
+        remedy = "decide on one before looking, or use other lesions"
+        text = message("certificate", f"{again} samples were used for one before", why, remedy)
+        warnings.warn(text, CertificateWarning, stacklevel=4)
+    return digests if used is None else np.union1d(used, digests)
