@@ -27,6 +27,7 @@ from skinensemble.metrics import (
     lesion_weights,
     macro_auc,
 )
+from skinensemble.referral import lesion_decisions
 from skinensemble.tables import text_table
 from skinensemble.thresholds import exact_interval, lesion_scores
 from skinensemble.voting import resolve_voting_rule
@@ -78,7 +79,7 @@ def main() -> None:
     weights = lesion_weights(groups, 1000, 0)
     for name, bank in banks.items():
         print(f"\n{name.capitalize()}\n\n{bank.table(truth[name], weights)}\n")
-        print(bank.selective(truth[name], weights))
+        print(bank.selective(truth[name], groups, weights))
     print(f"\n{banks['triage'].promise(truth['triage'] == 1, groups)}")
     print(f"\n{time.monotonic() - start:.0f} s in all")
 
@@ -117,15 +118,20 @@ class Bank:
         rows = [_row(name, y, self.decided[name], self.proba[name], weights) for name in self.proba]
         return text_table(list(rows[0]), [list(row.values()) for row in rows])
 
-    def selective(self, y, weights) -> str:
-        """How much the soft vote decides at 95 % accuracy, at best and as it was promised."""
+    def selective(self, y, groups, weights) -> str:
+        """How many lesions soft vote decides at 95 % accuracy, at best and as it was promised."""
         sure, right = _sure(self.decided["rule: soft"], self.proba["rule: soft"], y)
+        kept = lesion_decisions(self.kept, self.kept, groups)[1]
+        sure, right = lesion_decisions(sure, right, groups)
+        weights = weights[:, np.unique(groups, return_index=True)[1]]
         best = Figure.from_resamples(coverage_at_accuracy(right, sure, 0.95, weights))
-        text = f"Soft vote: coverage at 95 % accuracy {best}; where referral promised 95 %:"
-        if not self.kept.any():
+        text = (
+            f"Soft vote by lesion: coverage at 95 % accuracy {best}; where referral promised 95 %:"
+        )
+        if not kept.any():
             return f"{text} nothing is decided"
-        decided = Figure.from_resamples(weights @ self.kept / weights.sum(axis=1))
-        accuracy = Figure.from_resamples(weights @ (self.kept & right) / (weights @ self.kept))
+        decided = Figure.from_resamples(weights @ kept / weights.sum(axis=1))
+        accuracy = Figure.from_resamples(weights @ (kept & right) / (weights @ kept))
         return f"{text} decided {decided}, right of these {accuracy}"
 
     def promise(self, malignant, groups) -> str:

@@ -24,7 +24,7 @@ from skinensemble.exceptions import InputError, ReferralWarning, message
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.thresholds import lesions_needed
 
-__all__ = ["Referral", "resolve_referral"]
+__all__ = ["Referral", "lesion_decisions", "resolve_referral"]
 
 # Shares of the lesions that are tested, and how many of these tests have a level of their own.
 _TESTS, _STARTS = 100, 5
@@ -113,7 +113,7 @@ class Referral(BaseEstimator):
         self
         """
         self.check()
-        sure, right = _by_lesion(confidence, correct, groups)
+        sure, right = lesion_decisions(confidence, correct, groups)
         order = np.argsort(-sure, kind="stable")
         sure, errors = sure[order], np.cumsum(~right[order])
         # A threshold takes all lesions of equal confidence, or none of them.
@@ -212,8 +212,26 @@ def resolve_referral(refer) -> Referral:
     return found
 
 
-def _by_lesion(confidence, correct, groups) -> tuple[np.ndarray, np.ndarray]:
-    """Confidence of a lesion's least sure image, and whether every image of it is right."""
+def lesion_decisions(confidence, correct, groups=None) -> tuple[np.ndarray, np.ndarray]:
+    """Reduce decisions on images to one a lesion.
+
+    Parameters
+    ----------
+    confidence, correct, groups : array-like of shape (n_images,)
+        As in :meth:`Referral.fit`.
+
+    Returns
+    -------
+    confidence : ndarray of shape (n_lesions,)
+        Of the least sure image.
+    correct : ndarray of bool of shape (n_lesions,)
+        Whether every image is decided right.
+
+    Examples
+    --------
+    >>> lesion_decisions([0.9, 0.6, 0.8], [True, True, False], ["a", "a", "b"])
+    (array([0.6, 0.8]), array([ True, False]))
+    """
     confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=bool)
     groups = np.arange(len(confidence)) if groups is None else np.asarray(groups)
     if not confidence.shape == correct.shape == groups.shape or confidence.ndim != 1:

@@ -19,6 +19,7 @@ from skinensemble.metrics import (
     lesion_weights,
     macro_auc,
 )
+from skinensemble.referral import lesion_decisions
 from skinensemble.report._report import Report, Row
 from skinensemble.routing import joint_proba
 from skinensemble.stage import Stage
@@ -86,7 +87,7 @@ def evaluate(
         n_images=len(types),
         n_lesions=len(np.unique(groups)),
         lesions=_by_lesion(decided, malignant, groups),
-        certainty=_certainty(cascade, ballots, types, weights),
+        certainty=_certainty(cascade, ballots, types, groups, weights),
         certificate=str(cascade.certificate_) if cascade.certificate_ else None,
         referrals={
             name: str(referral)
@@ -190,8 +191,9 @@ def _row(kind, name, types, decided, proba, weights) -> Row:
     return Row(kind, name, {key: Figure.from_resamples(value) for key, value in values.items()})
 
 
-def _certainty(cascade: Cascade, ballots, types, weights) -> dict[str, dict[str, Figure]]:
-    """How much of each stage's answers could be given; of the diagnosis, over all types."""
+def _certainty(cascade: Cascade, ballots, types, groups, weights) -> dict[str, dict[str, Figure]]:
+    """How much of each stage's answers could be given, by lesion; of the diagnosis, all types."""
+    _, first = np.unique(groups, return_index=True)
     truths = cascade.malignant_mask_[types].astype(int), types
     found = {}
     for name, stage, cast, truth, referral in zip(
@@ -203,18 +205,24 @@ def _certainty(cascade: Cascade, ballots, types, weights) -> dict[str, dict[str,
         strict=True,
     ):
         decided, proba = stage.voting_.decide(cast), stage.voting_.combine(cast)
-        sure, right = proba[np.arange(len(truth)), decided], decided == truth
-        values = {
-            "AURC": aurc(right, sure, weights),
-            "coverage at 95 % accuracy": coverage_at_accuracy(right, sure, 0.95, weights),
-        }
-        if referral is not None:
-            kept = referral.accepts(sure)
-            values["decided"] = weights @ kept / weights.sum(axis=1)
-            with np.errstate(invalid="ignore"):
-                values["right of these"] = weights @ (kept & right) / (weights @ kept)
+        sure = proba[np.arange(len(truth)), decided]
+        by_lesion = lesion_decisions(sure, decided == truth, groups)
+        values = _certainty_values(*by_lesion, referral, weights[:, first])
         found[name] = {key: Figure.from_resamples(value) for key, value in values.items()}
     return found
+
+
+def _certainty_values(sure, right, referral, weights) -> dict[str, np.ndarray]:
+    values = {
+        "AURC": aurc(right, sure, weights),
+        "coverage at 95 % accuracy": coverage_at_accuracy(right, sure, 0.95, weights),
+    }
+    if referral is not None:
+        kept = referral.accepts(sure)
+        values["decided"] = weights @ kept / weights.sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            values["right of these"] = weights @ (kept & right) / (weights @ kept)
+    return values
 
 
 def _by_lesion(decided, malignant, groups) -> dict[str, int]:

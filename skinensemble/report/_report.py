@@ -47,9 +47,10 @@ class Report:
         What the cascade's own decision does lesion by lesion, each counted by its worst image:
         ``n_malignant``, ``misses``, ``n_benign``, ``false_alarms``.
     certainty : dict of str to dict of str to Figure
-        Of each stage, how much could be decided if the surest were: the area under the
+        Of each stage, how many lesions could be decided if the surest were: the area under the
         risk–coverage curve (AURC) and the coverage at 95 % accuracy; with a referral, the share
-        that it decides here and how much of that is right.
+        that it decides here and how much of that is right. A lesion is decided, and right, when
+        every image of it is.
     certificate : str or None
         What was promised when the cascade was fitted or certified.
     referrals : dict of str to str
@@ -83,7 +84,7 @@ class Report:
             _table(self.triage),
             "Diagnosis: all types",
             _table(self.diagnosis),
-            "Certainty: what can be decided when the rest is referred",
+            "Certainty: the share of the lesions that can be decided when the rest is referred",
             _certainty_table(self.certainty),
             self._by_lesion(),
             *([f"Promised: {self.certificate}"] if self.certificate else []),
