@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -41,6 +42,11 @@ def malignant_mask(
     -------
     ndarray of bool of shape (n_classes,)
 
+    Warns
+    -----
+    UserWarning
+        When codes other than the default ones do not occur.
+
     Raises
     ------
     InputError
@@ -61,4 +67,11 @@ def malignant_mask(
         shown = first_few(classes.tolist())
         why = f"every class in y is {kind} ({shown}); triage needs at least one class of each kind"
         raise InputError(message("malignant", malignant, why, "pass other labels, or more data"))
+    if not callable(malignant) and tuple(malignant) != MALIGNANT:
+        absent = [label for label in malignant if label not in classes]
+        if absent:
+            # A misspelt code would make its diagnosis benign.
+            why = f"not among the labels {first_few(classes.tolist())}"
+            text = message("malignant", first_few(absent), why, "correct the codes")
+            warnings.warn(text, UserWarning, stacklevel=4)
     return mask

@@ -17,7 +17,7 @@ def test_the_seven_types_and_the_malignant_ones():
 @pytest.mark.parametrize(
     ("classes", "malignant", "mask"),
     [
-        (["mel", "nv"], ("mel", "scc"), [True, False]),
+        (["mel", "nv"], MALIGNANT, [True, False]),
         ([0, 1, 2], [2], [False, False, True]),
         ([0, 1, 2], {2, 0}, [True, False, True]),
         ([False, True], [True], [False, True]),
@@ -42,3 +42,11 @@ def test_one_side_only_is_refused(malignant, kind):
 def test_a_callable_of_another_length_is_refused():
     with pytest.raises(InputError, match=r"shape \(3,\) for 2 classes – return one boolean per"):
         malignant_mask(np.array(["mel", "nv"]), lambda classes: [True, False, True])
+
+
+def test_a_misspelt_code_is_warned_about():
+    with pytest.warns(
+        UserWarning, match=r"^malignant: BCC – not among the labels bcc, mel, nv – co"
+    ):
+        mask = malignant_mask(np.array(["bcc", "mel", "nv"]), ["mel", "BCC"])
+    assert mask.tolist() == [False, True, False]

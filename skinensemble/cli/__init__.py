@@ -44,10 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     skinensemble ...
     0
     """
-    # TensorFlow reads these when it is imported, which no command has done yet.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Where TensorFlow leaves it off, networks run 1.1 to 1.6 times slower, heads twice.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    _set_environment()
     try:
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has said why
@@ -72,6 +69,17 @@ def main(argv: Sequence[str] | None = None) -> int:
                 traceback.print_exc()
             _say(f"error: {_explain(error)}")
             return 1
+
+
+def _set_environment() -> None:
+    """Set what TensorFlow reads when it is imported; too late is worse than never.
+
+    Processes started from here would then compute otherwise than this one.
+    """
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        # Where TensorFlow leaves it off, networks run 1.1 to 1.6 times slower, and heads twice.
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -169,6 +169,8 @@ def _text(found: dict[str, Any]) -> str:
     if found["classes"]:
         benign = [label for label in found["classes"] if label not in found["malignant"]]
         lines.append(f"Malignant: {_join(found['malignant'])}; benign: {_join(benign)}")
+    if found["route"]:
+        lines.append(f"Route: {found['route']}")
     if found["training"]:
         lines.append(_trained_on(found["training"]))
     for name, stage in found["stages"].items():

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from skinensemble.comparison._comparison import Comparison, Contender
 from skinensemble.comparison._diversity import diversity
 from skinensemble.comparison._paired import paired_tests
-from skinensemble.exceptions import CertificateError, InputError, message
+from skinensemble.exceptions import InputError, message
 from skinensemble.metrics import Figure, auc, confusion_figures, lesion_weights, macro_auc
 from skinensemble.validation import check_groups
 from skinensemble.voting import (
@@ -41,9 +41,9 @@ def compare(
     """Compare the vote with each member and with other rules, on out-of-fold ballots.
 
     Every rule is learnt on the ballots of the other folds and judged on the fold held out, so that
-    one that learns has no credit for having seen the answers. When the vote decides at a threshold
-    of its own, every member and rule does, each at one found in the same way: at one half they
-    would not be after the same thing.
+    one that learns has no credit for having seen the answers. A vote that decides at a threshold is
+    judged without it, like the members: thresholds tuned for each would differ by chance more than
+    the votes do.
 
     Parameters
     ----------
@@ -132,33 +132,26 @@ class _Bank:
 def _voters(bank: _Bank, names, voting, rules):
     """Kind, name, decisions and probabilities of members, rules and last the vote; and notes."""
     own, notes = resolve_voting_rule(voting), []
-    try:
-        vote = bank.judge(own)
-    except CertificateError as error:
-        if not isinstance(own, ThresholdVote):
-            raise
-        notes.append(f"All are judged without a threshold: the other folds cannot set it. {error}")
-        own = resolve_voting_rule(own.base)
-        vote = bank.judge(own)
+    if isinstance(own, ThresholdVote):
+        notes.append(
+            "All are judged without the threshold: thresholds tuned for each would differ by chance"
+            " more than the votes do."
+        )
+        voting = own.base
+        own = resolve_voting_rule(voting)
+    vote = bank.judge(own)
     # What the vote is by another name is no other rule.
     same = {_name(one) for one in (voting, own, own.get_params(deep=False).get("base", own))}
-    voters = [
-        ("member", name, *bank.judge(_like(own, SoftVote()), [i])) for i, name in enumerate(names)
-    ]
+    voters = [("member", name, *bank.judge(SoftVote(), [i])) for i, name in enumerate(names)]
     for given in rules:
         name, rule = _name(given), resolve_voting_rule(given)
         if name in same:
             continue
         try:
-            voters.append(("rule", name, *bank.judge(_like(own, rule))))
+            voters.append(("rule", name, *bank.judge(rule)))
         except InputError as error:
             notes.append(f"The rule {name} could not be compared. {error}")
     return [*voters, ("vote", _name(voting), *vote)], notes
-
-
-def _like(own: VotingRule, rule: VotingRule) -> VotingRule:
-    """Put a rule under a threshold found as that of the vote, if the vote has one."""
-    return clone(own).set_params(base=rule) if isinstance(own, ThresholdVote) else rule
 
 
 def _name(voting: str | VotingRule) -> str:

@@ -205,7 +205,11 @@ default=None
     def _labels(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the distinct labels, and the place of each output's label among them."""
         given = self.classes
-        labels = given.tolist() if hasattr(given, "tolist") else list(given or [])
+        # NumPy's strings and Python's are one type.
+        labels = [
+            getattr(label, "item", lambda own=label: own)()
+            for label in (() if given is None else given)
+        ]
         if len({type(label) for label in labels}) != 1 or len(set(labels)) < 2:
             why = "two distinct labels of one type are needed, or more"
             remedy = "name each output of the model, in order"

@@ -158,6 +158,8 @@ def _voters(stage: Stage, ballots, rules, notes):
             notes.append(f"The rule {name} could not be compared. {error}")
             continue
         yield "rule", name if isinstance(name, str) else repr(name), rule, ballots
+    if not any(repr(resolve_voting_rule(name)) == repr(stage.voting_) for name in rules):
+        yield "vote", "as trained", stage.voting_, ballots
 
 
 def _triage_row(kind, name, malignant, decided, scores, weights) -> Row:

@@ -43,6 +43,11 @@ class VotingRule(BaseEstimator, ABC):
     binary = False
     """Whether the rule decides between two classes only."""
 
+    @property
+    def learns(self) -> bool:
+        """Whether `fit` learns from the answers, and so knows them; a `fit` of one's own does."""
+        return type(self).fit is not VotingRule.fit
+
     def check_params(self, n_members=None):
         """Refuse parameters that cannot work; by default there is nothing to refuse.
 
@@ -223,7 +228,8 @@ def last_argmax(values: np.ndarray) -> np.ndarray:
     # Whole blocks at a time, laid out by class: NumPy is slow along an axis of two or seven.
     for start in range(0, len(rows), BLOCK):
         block = np.ascontiguousarray(rows[start : start + BLOCK].T)
-        last[start : start + BLOCK] = ((block == block.max(axis=0)) * places).max(axis=0)
+        # Not below the maximum, rather than equal to it: what is not a number goes to the last.
+        last[start : start + BLOCK] = (~(block < block.max(axis=0)) * places).max(axis=0)
     return last.reshape(values.shape[:-1])
 
 

@@ -8,10 +8,12 @@ from scipy.special import logit, softmax, xlogy
 from sklearn.base import clone
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.voting._base import VotingRule
+from skinensemble.voting._checks import check_training, fit_and_pool, refuse_undefined
 
 METHODS = ("temperature", "isotonic", "platt")
 # Probabilities of 0 and 1 have no logarithm.
@@ -71,6 +73,13 @@ class CalibratedVote(VotingRule):
         self.base = base
         self.method = method
 
+    @property
+    def learns(self) -> bool:
+        """Whether the pooling rule does; one or two numbers of a calibration flatter nobody."""
+        from skinensemble.voting import resolve_voting_rule
+
+        return resolve_voting_rule(self.base).learns
+
     def check_params(self, n_members=None):
         """Refuse what the pooling rule refuses of its parameters."""
         from skinensemble.voting import resolve_voting_rule
@@ -94,11 +103,12 @@ class CalibratedVote(VotingRule):
         """
         from skinensemble.voting import resolve_voting_rule
 
-        _check_method(self.method, ballots.shape[2])
+        _check_method(self.method, np.shape(ballots)[-1])
+        ballots, y, weight, _ = check_training(ballots, y, sample_weight, groups)
+        weight = weight * len(y)
         self.base_ = resolve_voting_rule(self.base)
-        self.base_.fit(ballots, y, sample_weight=sample_weight, groups=groups)
-        pooled, y = self.base_.combine(ballots), np.asarray(y)
-        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+        extra = {"sample_weight": sample_weight, "groups": groups}
+        pooled = fit_and_pool(self.base_, ballots, y, **extra)
         learn = {
             "temperature": self._fit_temperature,
             "isotonic": self._fit_curve,
@@ -109,7 +119,8 @@ class CalibratedVote(VotingRule):
 
     def combine(self, ballots):
         """Return the calibrated probabilities, shape (n_samples, n_classes)."""
-        return self.calibrate(self.base_.combine(ballots))
+        check_is_fitted(self)
+        return self.calibrate(refuse_undefined(self.base_.combine(ballots)))
 
     def calibrate(self, pooled):
         """Return what pooled probabilities are worth.

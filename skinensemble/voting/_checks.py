@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.base import clone
 
 from skinensemble.exceptions import InputError, first_few, message
-from skinensemble.validation import check_groups
+from skinensemble.validation import check_groups, lesion_folds
 from skinensemble.voting._base import check_ballots
 
 
@@ -137,3 +138,51 @@ def load_weights(state) -> np.ndarray:
 def weighted_mean(ballots: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean of the ballots by weights that sum to 1, shape (n_samples, n_classes)."""
     return np.einsum("smk,m->sk", ballots, weights)
+
+
+def fit_and_pool(rule, ballots, y, *, sample_weight=None, groups=None):
+    """Fit a rule, and pool the same ballots as if they were new.
+
+    A rule that learns has seen the answers of the ballots it learnt from: what it makes of them is
+    too good to set a threshold or a calibration on. Such a rule is learnt again without each fifth
+    of the lesions, and pools that fifth.
+
+    Parameters
+    ----------
+    rule : VotingRule
+        Fitted in place, on everything.
+    ballots, y, sample_weight, groups
+        As in :meth:`VotingRule.fit`.
+
+    Returns
+    -------
+    ndarray of shape (n_samples, n_classes)
+    """
+    extra = {"sample_weight": sample_weight, "groups": groups}
+    rule.fit(ballots, y, **extra)
+    if not rule.learns:
+        return rule.combine(ballots)
+    lesions = np.arange(len(y)) if groups is None else groups
+    rarest = np.bincount(y[np.unique(lesions, return_index=True)[1]])
+    n_folds = min(5, int(rarest[rarest > 0].min()))
+    if n_folds < 2:
+        why = (
+            "a rule that learns, under a threshold or calibration, needs two lesions of each class"
+        )
+        raise InputError(message("lesions", type(rule).__name__, why, "use a rule such as soft"))
+    folds = lesion_folds(np.unique(y, return_inverse=True)[1], groups, n_folds, random_state=0)
+    pooled = np.empty((len(y), ballots.shape[2]))
+    for fold in range(n_folds):
+        held, rest = folds == fold, folds != fold
+        part = {k: None if v is None else np.asarray(v)[rest] for k, v in extra.items()}
+        pooled[held] = clone(rule).fit(ballots[rest], y[rest], **part).combine(ballots[held])
+    return pooled
+
+
+def refuse_undefined(pooled: np.ndarray) -> np.ndarray:
+    """Return pooled probabilities; NaN, which would read as a verdict, is refused."""
+    if np.isnan(pooled).any():
+        rows = first_few(np.flatnonzero(np.isnan(pooled).any(axis=1)))
+        why = "the pooled probability is not a number"
+        raise InputError(message("ballots", f"rows {rows}", why, "check them by check_ballots"))
+    return pooled

@@ -6,12 +6,14 @@ from dataclasses import asdict
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.thresholds import Certificate, allowed_misses, certify_threshold, tune_threshold
 from skinensemble.thresholds._tune import check_criterion
 from skinensemble.voting._base import VotingRule
+from skinensemble.voting._checks import check_training, fit_and_pool, refuse_undefined
 
 _PROMISES = ("sensitivity", "specificity")
 
@@ -117,9 +119,14 @@ class ThresholdVote(VotingRule):
         """
         from skinensemble.voting import resolve_voting_rule
 
+        _refuse_multiclass(np.shape(ballots)[-1])
+        # Checked, but pooled as they are: a threshold is the score of a lesion to the last bit.
+        ballots = np.asarray(ballots, dtype=float)
+        _, y, _, lesions = check_training(ballots, y, sample_weight, groups)
         base = resolve_voting_rule(self.base)
-        base.fit(ballots, y, sample_weight=sample_weight, groups=groups)
-        return self._tune(base, ballots, y, groups, "cross-fitted")
+        extra = {"sample_weight": sample_weight, "groups": None if groups is None else lesions}
+        pooled = fit_and_pool(base, ballots, y, **extra)
+        return self._tune(base, pooled, y, groups, "cross-fitted")
 
     @classmethod
     def held_out(cls, rule, ballots, y, *, groups=None, **promise):
@@ -142,7 +149,11 @@ class ThresholdVote(VotingRule):
         own = isinstance(rule, cls)
         fresh = clone(rule) if own else cls(clone(rule))
         base = rule.base_ if own else rule
-        return fresh.set_params(**promise)._tune(base, ballots, y, groups, "held-out")
+        _refuse_multiclass(np.shape(ballots)[-1])
+        ballots = np.asarray(ballots, dtype=float)
+        _, y, _, _ = check_training(ballots, y, None, groups)
+        pooled = base.combine(ballots)
+        return fresh.set_params(**promise)._tune(base, pooled, y, groups, "held-out")
 
     def _promises(self) -> bool:
         return isinstance(self.criterion, str) and self.criterion in _PROMISES
@@ -150,9 +161,8 @@ class ThresholdVote(VotingRule):
     def _minimum(self) -> float:
         return getattr(self, f"min_{self.criterion}")
 
-    def _tune(self, base, ballots, y, groups, kind):
-        _refuse_multiclass(ballots.shape[2])
-        scores, malignant = base.combine(ballots)[:, 1], np.asarray(y) == 1
+    def _tune(self, base, pooled, y, groups, kind):
+        scores, malignant = pooled[:, 1], y == 1
         shared = {"groups": groups, "lesion": self.lesion}
         self.certificate_: Certificate | None = None
         if self._promises():
@@ -173,7 +183,8 @@ class ThresholdVote(VotingRule):
 
     def combine(self, ballots):
         """Return the pooled probabilities of the base rule; the threshold does not change them."""
-        return self.base_.combine(ballots)
+        check_is_fitted(self)
+        return refuse_undefined(self.base_.combine(ballots))
 
     def decide(self, ballots):
         """Return 1 where the pooled probability of class 1 reaches the threshold, else 0."""

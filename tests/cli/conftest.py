@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -26,13 +25,6 @@ def tiny_network(input_shape):
             keras.layers.Conv2D(32, 3, strides=2, activation="relu", kernel_initializer=start),
         ]
     )
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    """Keep what `main` sets for a process of its own from the processes of later tests."""
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", os.environ.get("TF_ENABLE_ONEDNN_OPTS", "0"))
 
 
 @pytest.fixture(scope="session")

@@ -188,37 +188,16 @@ def test_a_rule_has_no_credit_for_answers_it_has_seen():
     assert not comparison.beats_best
 
 
-def test_a_vote_at_a_threshold_is_compared_with_members_at_theirs():
-    rng = np.random.default_rng(0)
-    y = np.repeat([0, 1], [900, 300])
-    scores = 1.2 * y[:, None] + rng.standard_normal((1200, 3))
-    p = 1 / (1 + np.exp(3 - scores))
-    ballots = np.stack([1 - p, p], axis=2)
-    voting, folds = ThresholdVote(min_sensitivity=0.8), np.arange(1200) % 5
-    comparison = compare(ballots, y, names=NAMES, folds=folds, voting=voting, rules=["soft"])
-    assert [row.kind for row in comparison.rows] == ["member", "member", "member", "vote"]
-    assert comparison.vote.name == "ThresholdVote(min_sensitivity=0.8)"
-    # At one half hardly anything would be called malignant.
-    assert all(row.figures["balanced accuracy"].value > 0.6 for row in comparison.rows)
-    member = np.empty(1200, int)
-    for fold in range(5):
-        rule = ThresholdVote(min_sensitivity=0.8).fit(ballots[folds != fold, :1], y[folds != fold])
-        member[folds == fold] = rule.decide(ballots[folds == fold, :1])
-    expected = balanced_accuracy_score(y, member)
-    assert comparison.rows[0].figures["balanced accuracy"].value == pytest.approx(expected)
-    assert comparison.beats_best
-
-
-def test_a_threshold_that_the_other_folds_cannot_set_is_noted():
+def test_a_vote_at_a_threshold_is_judged_without_it():
+    """Thresholds tuned for each would differ by chance: of committees worth nothing more, many
+    would be called better or worse."""
     ballots, y, folds = independent(130)
-    assert ThresholdVote().fit(ballots, y).certificate_.n_malignant == 65
     comparison = compare(ballots, y, names=NAMES, folds=folds, voting="threshold", rules=())
-    assert comparison.notes[0].startswith(
-        "All are judged without a threshold: the other folds cannot set it. certificate: sensi"
-    )
-    assert comparison.vote.name == "threshold"
+    assert comparison.notes[0].startswith("All are judged without the threshold: thresholds tuned")
     soft = compare(ballots, y, names=NAMES, folds=folds, rules=())
-    assert comparison.vote.figures == soft.vote.figures
+    assert comparison.rows == soft.rows
+    strict = ThresholdVote("majority", min_sensitivity=0.8)
+    assert compare(ballots, y, names=NAMES, folds=folds, voting=strict).vote.name == "majority"
 
 
 def test_rules_that_cannot_be_compared_are_noted():

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.tree import DecisionTreeClassifier
 
-from skinensemble import MajorityVote, SoftVote, ThresholdVote
+from skinensemble import CalibratedVote, MajorityVote, SoftVote, StackingVote, ThresholdVote
 from skinensemble.exceptions import CertificateError, InputError
-from skinensemble.thresholds import certify_threshold
+from skinensemble.thresholds import certify_threshold, lesion_scores
 
 
 def clinic(n_benign: int, n_malignant: int, views: int = 1, seed: int = 0):
@@ -98,3 +101,40 @@ def test_impossible_promises_are_refused(name, value):
     ballots, y, _ = clinic(100, 100)
     with pytest.raises(InputError, match=rf"^{name}: {value} – .+ – choose a number between 0 and"):
         ThresholdVote(**{name: value}).fit(ballots, y)
+
+
+@pytest.mark.parametrize("base", ["greedy", "stacking", StackingVote(DecisionTreeClassifier())])
+def test_a_rule_that_learns_keeps_the_promise_too(base):
+    """Set on ballots whose answers the rule has seen, a threshold over a tree fails every time."""
+    broken = 0
+    for seed in range(12):
+        ballots, y, lesions = clinic(150, 150, views=2, seed=seed)
+        rule = ThresholdVote(base, min_sensitivity=0.8).fit(ballots, y, groups=lesions)
+        fresh, truth, names = clinic(0, 4000, views=2, seed=1000 + seed)
+        found, _ = lesion_scores(rule.decide(fresh).astype(float), truth == 1, names)
+        broken += found.mean() < 0.8
+    assert broken <= 3
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda b: b * np.nan, lambda b: -b, lambda b: b * 2], ids=["NaN", "negative", "sums"]
+)
+@pytest.mark.parametrize("rule", [ThresholdVote(), CalibratedVote()], ids=repr)
+def test_ballots_that_are_none_are_refused_in_fit(rule, spoil):
+    ballots, y, _ = clinic(100, 100)
+    with pytest.raises(InputError, match=r"^ballots: .* – not finite, negative, or not summing to"):
+        clone(rule).fit(spoil(ballots), y)
+
+
+def test_what_is_not_a_number_is_never_read_as_benign():
+    ballots, y, _ = clinic(100, 100)
+    odd = np.full((1, 3, 2), np.nan)
+    with pytest.raises(InputError, match=r"^ballots: rows 0 – the pooled probability is not a num"):
+        ThresholdVote().fit(ballots, y).decide(odd)
+    assert MajorityVote().decide(odd) == 1
+
+
+def test_before_fit_it_says_so():
+    for rule in (ThresholdVote(), CalibratedVote()):
+        with pytest.raises(NotFittedError):
+            rule.combine(clinic(5, 5)[0])
