@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
     from skinensemble.report import Report, Row
 
-_KINDS = {"rule": ("D", BLUE), "member": ("o", FAINT), "constant": ("|", FAINT)}
+_KINDS = {
+    "rule": ("D", BLUE),
+    "vote": ("s", BLUE),
+    "cascade": ("s", BLUE),
+    "member": ("o", FAINT),
+    "constant": ("|", FAINT),
+}
 
 
 def plot_rules(

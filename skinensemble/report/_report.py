@@ -19,7 +19,8 @@ class Row:
 
     Attributes
     ----------
-    kind : {"member", "rule", "constant"}
+    kind : {"constant", "member", "rule", "vote", "cascade"}
+        "vote" is the stage's own, as it was trained; "cascade" both stages together.
     name : str
     figures : dict of str to Figure
         Accuracy, balanced accuracy, AUC and expected calibration error (ECE); for the triage

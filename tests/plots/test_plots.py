@@ -128,6 +128,13 @@ def test_rules_draw_value_and_interval_of_each_row():
     assert left.get_xlim()[0] < 0 and left.get_xlim()[1] == 1
 
 
+@pytest.mark.parametrize("kind", ["constant", "member", "rule", "vote", "cascade"])
+def test_rows_of_every_kind_are_drawn(kind):
+    figures = {name: Figure(0.7, 0.6, 0.8) for name in ("sensitivity", "specificity")}
+    rows = [Row(kind, "any", figures, 1, 2)]
+    assert plot_rules(Report(rows, rows, 20, 12, {})).axes[0].lines
+
+
 def test_rules_of_the_diagnosis_and_chosen_figures():
     found = report(accuracy=Figure(0.8, 0.7, 0.9), AUC=Figure(0.5, 0.4, 0.6))
     figure = plot_rules(found, stage="diagnosis", figures=["AUC"])
