@@ -43,7 +43,7 @@ def test_train_takes_the_decision_options(train_args, tmp_path, capsys):
     assert cascade.route == "hard"
     assert cascade.refer.min_accuracy == 0.5
     assert type(cascade.triage_.voting_).__name__ == "CalibratedVote"
-    assert "Certainty: what can be decided" in capsys.readouterr().out
+    assert "Certainty: the share of the lesions" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
