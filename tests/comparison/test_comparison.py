@@ -100,6 +100,7 @@ def test_copies_of_one_member_do_not_beat_it():
     assert one.direction == 0
 
 
+@pytest.mark.slow
 def test_a_vote_as_good_as_its_members_is_seldom_called_better_or_worse():
     arguments = {"names": NAMES, "voting": "majority", "rules": (), "n_resamples": 200}
     said = []

@@ -103,7 +103,14 @@ def test_impossible_promises_are_refused(name, value):
         ThresholdVote(**{name: value}).fit(ballots, y)
 
 
-@pytest.mark.parametrize("base", ["greedy", "stacking", StackingVote(DecisionTreeClassifier())])
+@pytest.mark.parametrize(
+    "base",
+    [
+        pytest.param("greedy", marks=pytest.mark.slow),
+        "stacking",
+        StackingVote(DecisionTreeClassifier()),
+    ],
+)
 def test_a_rule_that_learns_keeps_the_promise_too(base):
     """Set on ballots whose answers the rule has seen, a threshold over a tree fails every time."""
     broken = 0
