@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections import OrderedDict, deque
@@ -17,7 +18,7 @@ from skinensemble.exceptions import ImageReadError, InputError, message
 from skinensemble.features._fingerprint import fingerprint
 from skinensemble.features._progress import Progress
 from skinensemble.features._store import FeatureStore, default_store
-from skinensemble.images import ImageSource
+from skinensemble.images import ImageSource, dihedral
 from skinensemble.images._fit import check_fit
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Extractor:
         How images are brought to size.
     batch_size : int, default=16
         Images in a batch.
+    dtype : {"float32", "float16", "uint8"}, default="float32"
+        Of the rows; the network computes in float32.
 
     Attributes
     ----------
@@ -64,7 +67,10 @@ class Extractor:
         Height and width of the images it takes, in pixels.
     n_features : int
         Length of a row; of pooled features, d.
+    row_shape : tuple of int
+        Shape of a row; of pooled features, (d,).
     batch_size : int
+    dtype : numpy.dtype
 
     Examples
     --------
@@ -77,7 +83,13 @@ class Extractor:
     """
 
     def __init__(
-        self, model: keras.Model, name: str, fit: str = "crop", *, batch_size: int = 16
+        self,
+        model: keras.Model,
+        name: str,
+        fit: str = "crop",
+        *,
+        batch_size: int = 16,
+        dtype: str = "float32",
     ) -> None:
         check_fit(fit)
         # Part of the structure, so set before the fingerprint is taken.
@@ -87,8 +99,11 @@ class Extractor:
         self.fit = fit
         self.batch_size = batch_size
         self.size: tuple[int, int] = tuple(model.input_shape[1:3])
-        self.n_features: int = model.output_shape[-1]
-        self.fingerprint = fingerprint(model, name, self.size, fit)
+        self.row_shape: tuple[int, ...] = tuple(model.output_shape[1:])
+        self.n_features: int = self.row_shape[-1]
+        self.dtype = np.dtype(dtype)
+        parts = (name, self.size, fit, *([] if dtype == "float32" else [dtype]))
+        self.fingerprint = fingerprint(model, *parts)
         self._places: dict[int, np.ndarray] = {}
         self._lock = threading.Lock()
 
@@ -97,8 +112,11 @@ class Extractor:
         source: ImageSource,
         store: FeatureStore | None = None,
         *,
+        view: int = 0,
+        keep: bool = True,
         batch_size: int | None = None,
         verbose: int = 0,
+        progress: Progress | None = None,
     ) -> np.ndarray:
         """Return the features of each image.
 
@@ -107,14 +125,20 @@ class Extractor:
         source : ImageSource
         store : FeatureStore, optional
             Where rows are looked up and kept; the one that the process shares by default.
+        view : int, default=0
+            How the images are laid down first, as in :func:`~skinensemble.images.dihedral`.
+        keep : bool, default=True
+            Whether the store keeps what is computed.
         batch_size : int, optional
             Images in a batch; `self.batch_size` by default.
         verbose : {0, 1, 2}, default=0
             As in Keras: silent, a progress bar, one line.
+        progress : Progress, optional
+            Of a larger computation that this is a part of, instead of one of its own.
 
         Returns
         -------
-        float32 ndarray of shape (n_images, d)
+        ndarray of shape (n_images, *row_shape)
 
         Raises
         ------
@@ -128,18 +152,25 @@ class Extractor:
         digests = source.digests
         # Another thread may be computing just what is asked for here.
         with self._lock:
-            rows, missing = store.get(self.fingerprint, digests)
-            result = np.empty((len(digests), *self.model.output_shape[1:]), np.float32)
+            rows, missing = store.get(self.key(view), digests)
+            result = np.empty((len(digests), *self.row_shape), self.dtype)
             result[~missing] = rows if len(rows) else 0
             if missing.any():
                 absent = np.flatnonzero(missing)
                 first = _first_of_each(digests, absent)
                 distinct = np.fromiter(first.values(), np.intp)
                 size = _check_batch_size(self.batch_size if batch_size is None else batch_size)
-                computed = self._compute(source[distinct], store, size, verbose)
+                progress = progress or Progress(self.name, len(distinct), verbose)
+                kept = store if keep else None
+                computed = self._compute(source[distinct], kept, view, size, progress)
                 place = {digest: at for at, digest in enumerate(first)}
                 result[absent] = computed[[place[digests[at]] for at in absent]]
         return result
+
+    def key(self, view: int = 0) -> str:
+        """Return the key of the rows of a view in a store; of view 0 the fingerprint itself."""
+        text = f"{self.fingerprint} view {view}"
+        return hashlib.sha256(text.encode()).hexdigest() if view else self.fingerprint
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in vars(self).items() if name != "_lock"}
@@ -152,14 +183,20 @@ class Extractor:
         return self  # nothing changes it, and it is large
 
     def _compute(
-        self, source: ImageSource, store: FeatureStore, batch_size: int, verbose: int
+        self,
+        source: ImageSource,
+        store: FeatureStore | None,
+        view: int,
+        batch_size: int,
+        progress: Progress,
     ) -> np.ndarray:
-        store.check_writable(self.fingerprint)
-        rows = np.empty((len(source), *self.model.output_shape[1:]), np.float32)
-        keeper = _Keeper(store, self.fingerprint, source.digests, rows)
-        progress = Progress(self.name, len(source), verbose)
+        if store is not None:
+            store.check_writable(self.key(view))
+        rows = np.empty((len(source), *self.row_shape), self.dtype)
+        keeper = _Keeper(store, self.key(view), source.digests, rows)
         places = self._equal_places(batch_size) if len(source) > 1 else np.zeros(1, np.intp)
-        batches = source.batches(self.size, self.fit, len(places))
+        upright = source.batches(self.size, self.fit, len(places))
+        batches = (dihedral(batch, view) for batch in upright)
         try:
             for batch, computed in self._pass(batches, places, batch_size):
                 keeper.add(batch, computed)
@@ -196,7 +233,11 @@ class Extractor:
                 raise unreadable
 
     def _predict(self, batch: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.predict_on_batch(batch), np.float32)
+        computed = np.asarray(self.model.predict_on_batch(batch), np.float32)
+        if self.dtype != np.float16:
+            return computed.astype(self.dtype, copy=False)
+        largest = np.finfo(np.float16).max
+        return computed.clip(-largest, largest).astype(np.float16)
 
     def _equal_places(self, batch_size: int) -> np.ndarray:
         """Find the places in a batch at which an image gives the same row as at the first."""
@@ -217,7 +258,7 @@ class _Keeper:
     """Rows on their way to the store, in chunks."""
 
     def __init__(
-        self, store: FeatureStore, fingerprint: str, digests: list[bytes], rows: np.ndarray
+        self, store: FeatureStore | None, fingerprint: str, digests: list[bytes], rows: np.ndarray
     ) -> None:
         self._store, self._fingerprint = store, fingerprint
         self._digests, self._rows = digests, rows
@@ -243,7 +284,7 @@ class _Keeper:
     def flush(self) -> None:
         """Put what is ready into the store."""
         ready, self._ready = self._ready, []
-        if ready:
+        if ready and self._store is not None:
             digests = [self._digests[at] for at in ready]
             self._store.put(self._fingerprint, digests, self._rows[ready])
 
@@ -310,7 +351,7 @@ def load_extractor(
     size = found.input_size if image_size is None else image_size
     pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
     # By identity: a name that was registered anew is another backbone.
-    key = (id(found), _identity(weights), pair, pooling, fit)
+    key = (id(found), weights_identity(weights), pair, pooling, fit)
     with _cache_lock:
         if key not in _cache:
             model = found.build(weights, image_size, pooling)
@@ -321,7 +362,7 @@ def load_extractor(
         return _cache[key][1]
 
 
-def _identity(weights: str | os.PathLike[str] | None) -> object:
+def weights_identity(weights: str | os.PathLike[str] | None) -> object:
     """Return what tells one source of weights from another; of a file, also its age and length."""
     if weights is None or weights == "imagenet":
         return weights

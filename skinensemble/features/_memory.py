@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+Reader = Callable[[np.ndarray], np.ndarray]
 
 
 class MemoryRows:
@@ -26,6 +28,17 @@ class MemoryRows:
             if row is not None:
                 self._rows.move_to_end((fingerprint, key))
         return (np.stack(rows) if rows else np.empty((0,), np.float32)), missing
+
+    def reader(self, fingerprint: str, keys: Sequence[bytes]) -> tuple[Reader | None, np.ndarray]:
+        """Return a function from positions in `keys` to rows, and the mask of those missing.
+
+        There is no function while any are missing. It holds the rows: they may leave meanwhile.
+        """
+        found = [self._rows.get((fingerprint, key)) for key in keys]
+        missing = np.fromiter((row is None for row in found), bool, len(keys))
+        if missing.any():
+            return None, missing
+        return lambda positions: np.stack([found[at] for at in positions]), missing
 
     def like(self, fingerprint: str) -> tuple[tuple[int, ...], np.dtype] | None:
         """Return shape and dtype of the rows of a fingerprint, or None without any."""

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from skinensemble.exceptions import InputError, SaveError, first_few, message
+from skinensemble.features._memory import Reader
 from skinensemble.features._sidecar import Sidecar, UnusableShard, encode_rows, read_sidecar
 from skinensemble.persistence._atomic import replace_file, write_all
 
@@ -50,6 +51,13 @@ class ShardRows:
     def find(self, fingerprint: str, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows that are there, in the order of `keys`, and the mask of the others."""
         return self._folder(fingerprint).find(keys)
+
+    def reader(self, fingerprint: str, keys: Sequence[bytes]) -> tuple[Reader | None, np.ndarray]:
+        """Return a function from positions in `keys` to rows, and the mask of those missing.
+
+        There is no function while any are missing. It reads from the maps what it is asked for.
+        """
+        return self._folder(fingerprint).reader(keys)
 
     def like(self, fingerprint: str) -> tuple[tuple[int, ...], np.dtype] | None:
         """Return shape and dtype of the rows of a fingerprint, or None without any."""
@@ -101,11 +109,34 @@ class _Folder:
             self._scan(problems)
         while (found := self._gather(keys, problems)) is None:
             continue
+        self._report(problems)
+        return found
+
+    def reader(self, keys: Sequence[bytes]) -> tuple[Reader | None, np.ndarray]:
+        problems: list[str] = []
+        if any(key not in self._index for key in keys):
+            self._scan(problems)
+        # Opened once here, so that damage is found before training and not in its middle.
+        for name in {self._index[key][0] for key in keys if key in self._index}:
+            self._open(name, problems)
+        self._report(problems)
+        missing = np.fromiter((key not in self._index for key in keys), bool, len(keys))
+        if missing.any():
+            return None, missing
+        return lambda positions: self._read([keys[at] for at in positions]), missing
+
+    def _read(self, keys: Sequence[bytes]) -> np.ndarray:
+        rows, missing = self.find(keys)
+        if missing.any():
+            why = f"{int(missing.sum())} rows went missing while they were in use"
+            raise InputError(message("feature store", self._path, why, "run it again"))
+        return rows
+
+    def _report(self, problems: list[str]) -> None:
         if problems:
             remedy = "the rows in them are computed again"
             text = message("feature store", self._path, first_few(problems), remedy)
-            warnings.warn(text, StoreWarning, stacklevel=5)
-        return found
+            warnings.warn(text, StoreWarning, stacklevel=6)
 
     def like(self) -> tuple[tuple[int, ...], np.dtype] | None:
         return next(((one.shape[1:], one.dtype) for one in self._shards.values()), None)

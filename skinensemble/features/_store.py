@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from skinensemble.exceptions import InputError, message
-from skinensemble.features._memory import MemoryRows
+from skinensemble.features._memory import MemoryRows, Reader
 from skinensemble.features._shards import ShardRows
 
 __all__ = ["FeatureStore", "default_store", "resolve_store"]
@@ -118,6 +118,48 @@ class FeatureStore:
         """
         with self._lock:
             return self._rows.find(_check_fingerprint(fingerprint), list(digests))
+
+    def reader(
+        self, fingerprint: str, digests: Sequence[bytes]
+    ) -> tuple[Reader | None, np.ndarray]:
+        """Return a way to read rows when they are needed, without taking them all into memory.
+
+        Parameters
+        ----------
+        fingerprint : str
+            Which network, in hexadecimal.
+        digests : sequence of bytes
+            Which images.
+
+        Returns
+        -------
+        read : callable or None
+            From an array of positions in `digests` to their rows; None while any are missing.
+        missing : ndarray of bool of shape (n_digests,)
+            True where there is no row.
+
+        Raises
+        ------
+        InputError
+            When the folder cannot be read; from `read`, also when rows went missing meanwhile.
+
+        Warns
+        -----
+        StoreWarning
+            Naming the damaged files, whose rows count as missing.
+        """
+        digests = list(digests)
+        with self._lock:
+            read, missing = self._rows.reader(_check_fingerprint(fingerprint), digests)
+        return read and functools.partial(self._locked, read), missing
+
+    def missing(self, fingerprint: str, digests: Sequence[bytes]) -> np.ndarray:
+        """Return which images have no row, booleans of shape (n_digests,)."""
+        return self.reader(fingerprint, digests)[1]
+
+    def _locked(self, read: Reader, positions: np.ndarray) -> np.ndarray:
+        with self._lock:
+            return read(positions)
 
     def put(self, fingerprint: str, digests: Sequence[bytes], rows: np.ndarray) -> None:
         """Keep rows; on disk they are one new pair of files.

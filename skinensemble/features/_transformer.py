@@ -166,6 +166,11 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         """Number of features of an image."""
         return self._extractor().n_features
 
+    @property
+    def frozen_model(self):
+        """The Keras model from images to features."""
+        return self._extractor().model
+
     def get_feature_names_out(self, input_features=None):
         """Return names such as ``resnet50_0``.
 
@@ -192,9 +197,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         if self.weights == STORED:
             if hasattr(self, "extractor_"):
                 return self.extractor_
-            why = "they are in the loaded file, and a clone has none"
-            remedy = "set weights to 'imagenet' or to a file before you fit it again"
-            raise WeightsError(message("weights", self.backbone, why, remedy))
+            raise refuse_stored(self.backbone)
         if self.pooling is None:
             why = "features have to be rows of numbers, not maps"
             raise InputError(message("pooling", None, why, "pass 'avg' or 'max'"))
@@ -235,6 +238,13 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.requires_fit = False
         return tags
+
+
+def refuse_stored(backbone) -> WeightsError:
+    """Return the error of a clone that was to be fitted with the weights of a loaded file."""
+    why = "they are in the loaded file, and a clone has none"
+    remedy = "set weights to 'imagenet' or to a file before you fit it again"
+    return WeightsError(message("weights", backbone, why, remedy))
 
 
 def _load_network(state) -> Extractor:

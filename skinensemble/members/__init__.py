@@ -1,7 +1,15 @@
 """Classifiers that cast ballots: heads on features, networks on images."""
 
+from skinensemble.members._checkpoint import CheckpointWarning
 from skinensemble.members._dense_head import DenseHead
 from skinensemble.members._pretrained import PretrainedMember
 from skinensemble.members._transfer import TransferClassifier
+from skinensemble.members._tuned_top import TunedTop
 
-__all__ = ["DenseHead", "PretrainedMember", "TransferClassifier"]
+__all__ = [
+    "CheckpointWarning",
+    "DenseHead",
+    "PretrainedMember",
+    "TransferClassifier",
+    "TunedTop",
+]

@@ -294,23 +294,41 @@ def _seen(head) -> dict:
 
 
 def _check_head(head) -> None:
+    check_params(type(head).__name__, head.get_params(deep=False))
+
+
+_RULES = {
+    "units": ("positive integers in a tuple", lambda v: all(int(n) == n > 0 for n in v)),
+    "dropout": ("0 ≤ dropout < 1", lambda v: 0 <= v < 1),
+    "l2": ("not negative", lambda v: v >= 0),
+    "learning_rate": ("positive", lambda v: v > 0),
+    "epochs": ("at least 1", lambda v: int(v) == v >= 1),
+    "batch_size": ('at least 1, or "auto"', lambda v: v == "auto" or int(v) == v >= 1),
+    "validation_fraction": ("0 < fraction ≤ 0.5", lambda v: 0 < v <= 0.5),
+    "patience": ("not negative, or None", lambda v: v is None or int(v) == v >= 0),
+    "weight_decay": ("not negative", lambda v: v >= 0),
+    "warmup": ("not negative", lambda v: v >= 0),
+    "layer_decay": ("0 < factor ≤ 1", lambda v: 0 < v <= 1),
+    "label_smoothing": ("0 ≤ share < 1", lambda v: 0 <= v < 1),
+    "loss": (
+        "cross_entropy, focal or logit_adjustment",
+        lambda v: v in ("cross_entropy", "focal", "logit_adjustment"),
+    ),
+    "sampling": ("not negative", lambda v: v >= 0),
+    "mixup": ("not negative", lambda v: v >= 0),
+    "ema": ("0 < momentum < 1, or None", lambda v: v is None or 0 < v < 1),
+    "view_mean": ("probability or log", lambda v: v in ("probability", "log")),
+}
+
+
+def check_params(name: str, params: dict) -> None:
     """List every parameter that cannot be used, all at once."""
     wrong = [
-        f"{name}={getattr(head, name)!r} ({rule})"
-        for name, rule, good in (
-            ("units", "positive integers in a tuple", lambda v: all(int(n) == n > 0 for n in v)),
-            ("dropout", "0 ≤ dropout < 1", lambda v: 0 <= v < 1),
-            ("l2", "not negative", lambda v: v >= 0),
-            ("learning_rate", "positive", lambda v: v > 0),
-            ("epochs", "at least 1", lambda v: int(v) == v >= 1),
-            ("batch_size", 'at least 1, or "auto"', lambda v: v == "auto" or int(v) == v >= 1),
-            ("validation_fraction", "0 < fraction ≤ 0.5", lambda v: 0 < v <= 0.5),
-            ("patience", "not negative, or None", lambda v: v is None or int(v) == v >= 0),
-        )
-        if not _holds(good, getattr(head, name))
+        f"{key}={params[key]!r} ({rule})"
+        for key, (rule, good) in _RULES.items()
+        if key in params and not _holds(good, params[key])
     ]
     if wrong:
-        name = type(head).__name__
         why = "these values cannot be used"
         raise InputError(message("parameters", ", ".join(wrong), why, f"see {name}'s docstring"))
 

@@ -6,24 +6,47 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from skinensemble.features import BackboneFeatures
-from skinensemble.members._dense_head import DenseHead, _check_head
+from skinensemble.features import BackboneFeatures, CutBody
+from skinensemble.members._dense_head import DenseHead, check_params
+from skinensemble.members._tuned_top import TunedTop
+from skinensemble.persistence._codec import dump_params, load_params
 
 __all__ = ["TransferClassifier"]
 
 _BODY = ("backbone", "weights", "image_size", "pooling", "image_fit", "store")
+_CUT_BODY = ("backbone", "weights", "image_size", "image_fit", "store", "unfreeze", "views")
+# What "auto" stands for with a frozen backbone, whose head is a DenseHead, and with layers that are
+# fine-tuned.
+_AUTO = {
+    "units": ((128,), ()),
+    "dropout": (0.5, 0.2),
+    "l2": (3e-3, 0.0),
+    "learning_rate": (2e-3, 1e-3),
+    "epochs": (20, 10),
+    "batch_size": ("auto", 64),
+    "class_weight": (0.75, 0.5),
+}
+_NOT_SAVED = ("backbone", "weights", "store", "image_size", "image_fit", "unfreeze", "views")
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
-    """Transfer learning: a backbone, frozen, and dense layers trained on its features.
+    """Transfer learning: a pretrained backbone with a head of its own, fine-tuned above a cut.
 
-    Each image passes the backbone once, whatever the number of fits: its features are kept in a
-    store that all classifiers of the process share.
+    What is frozen of the backbone computes once for each image, whatever the number of fits,
+    folds and epochs: its features, or its activations at the cut, are kept in a store that all
+    classifiers of the process share.
 
     Parameters
     ----------
     backbone : str, default="efficientnet_lite0"
         A name of :func:`~skinensemble.list_backbones`.
+    unfreeze : None, int, float, str or "all", default=None
+        What is trained beside the head. None: nothing; the head is a :class:`DenseHead` on pooled
+        features. So many blocks, counted from the end; a share of the blocks, above 0 and below 1;
+        all layers after the one of that name, the *cut*; or ``"all"``.
+    views : int, default=8
+        With `unfreeze`: how many of the eight ways to lay an image down are trained on, a new one
+        each epoch; predictions are the mean over them.
     weights : {"imagenet", None} or path, default="imagenet"
         Weights of the backbone; None draws random ones, the same each time.
     image_size : int or (int, int), default=None
@@ -33,23 +56,65 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     image_fit : {"crop", "pad", "squash"}, default="crop"
         What happens to images of another aspect ratio.
     store : FeatureStore, path or None, default=None
-        Where features are kept: None in memory, a path on disk.
-    units, dropout, batch_normalization, activation, l2, learning_rate, epochs, batch_size, \
-class_weight, validation_fraction, patience, callbacks, random_state, verbose
-        Of the head; see :class:`DenseHead`. With ``verbose=1`` a bar shows the images passing the
-        backbone, with 2 Keras' own bars show the epochs of the head as well.
+        Where features and activations are kept: None in memory, a path on disk.
+    units, dropout, batch_normalization, activation, l2, epochs, batch_size, class_weight, \
+validation_fraction, patience, callbacks, random_state, verbose
+        Of the head; see :class:`DenseHead`. "auto" is what was found best: the defaults of
+        :class:`DenseHead`, or with `unfreeze` no hidden layer, a dropout of 0.2, no `l2`, 10
+        epochs, batches of 64 and class weights to the power 0.5. With ``verbose=1`` a bar shows the
+        images passing the backbone, with 2 Keras' own bars show the epochs as well.
+    learning_rate : float or "auto", default="auto"
+        2e-3, or with `unfreeze` 1e-3, the highest of a cosine schedule [1]_.
+    weight_decay : float, default=0.01
+        With `unfreeze`: of AdamW [2]_; none on biases and normalisations.
+    warmup : float, default=0.5
+        With `unfreeze`: epochs in which the learning rate rises to its highest.
+    layer_decay : float, default=1.0
+        With `unfreeze`: factor by which the learning rate of the deepest trained layer is lower
+        than that of the head, in between by degrees.
+    label_smoothing : float, default=0.05
+        With `unfreeze`: share of each label that is spread over all classes.
+    loss : {"cross_entropy", "focal", "logit_adjustment"}, default="cross_entropy"
+        With `unfreeze`: the focal loss dwells on what is still wrong [3]_; logit adjustment makes
+        up for rare classes in the scores [4]_, best with ``class_weight=None``.
+    sampling : float, default=0.0
+        With `unfreeze`: power of the balanced class weights by which images are drawn; 0: each once
+        an epoch.
+    mixup : float, default=0.0
+        With `unfreeze`: parameter of the beta distribution by which activations and labels of two
+        images are mixed [5]_; 0: none.
+    ema : float or None, default=None
+        With `unfreeze`: momentum of the moving average of the weights that is kept in the end.
+    view_mean : {"probability", "log"}, default="probability"
+        With `unfreeze`: whether the views' probabilities are averaged, or their logarithms.
+    checkpoint : path-like or None, default=None
+        With `unfreeze`: folder that keeps the state of the training after each epoch. The same fit,
+        after it was killed, goes on there and ends with the same weights.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-    body_ : BackboneFeatures
-        The frozen backbone.
-    head_ : DenseHead
-        The trained head.
+    body_ : BackboneFeatures or CutBody
+        What is frozen.
+    head_ : DenseHead or TunedTop
+        What was trained.
     history_ : dict of str to list of float
-        Of the head's training.
+        Of the training.
     model_ : keras.Model
-        From images (0–255, RGB, of the backbone's input size) to probabilities, all in one.
+        From images (0–255, RGB, of the backbone's input size) to probabilities, all in one; of
+        upright images, without the mean over the views.
+
+    References
+    ----------
+    .. [1] I. Loshchilov, F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR
+       2017. arXiv:1608.03983
+    .. [2] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
+       arXiv:1711.05101
+    .. [3] T.-Y. Lin et al., "Focal loss for dense object detection", ICCV 2017.
+       doi:10.1109/ICCV.2017.324
+    .. [4] A. K. Menon et al., "Long-tail learning via logit adjustment", ICLR 2021.
+       arXiv:2007.07314
+    .. [5] H. Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018. arXiv:1710.09412
 
     Examples
     --------
@@ -58,33 +123,49 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
     >>> member = TransferClassifier("mobilenet_v2", weights=None, image_size=32, epochs=2)
     >>> member.fit(X, y).predict(X[:2]).shape
     (2,)
+    >>> member.set_params(unfreeze=1, views=2, epochs=1).fit(X, y).predict(X[:2]).shape
+    (2,)
     """
 
     def __init__(
         self,
         backbone="efficientnet_lite0",
         *,
+        unfreeze=None,
+        views=8,
         weights="imagenet",
         image_size=None,
         pooling="avg",
         image_fit="crop",
         store=None,
-        units=(128,),
-        dropout=0.5,
+        units="auto",
+        dropout="auto",
         batch_normalization=False,
         activation="relu",
-        l2=3e-3,
-        learning_rate=2e-3,
-        epochs=20,
+        l2="auto",
+        learning_rate="auto",
+        epochs="auto",
         batch_size="auto",
-        class_weight=0.75,
+        class_weight="auto",
         validation_fraction=0.1,
         patience=None,
+        weight_decay=0.01,
+        warmup=0.5,
+        layer_decay=1.0,
+        label_smoothing=0.05,
+        loss="cross_entropy",
+        sampling=0.0,
+        mixup=0.0,
+        ema=None,
+        view_mean="probability",
+        checkpoint=None,
         callbacks=None,
         random_state=None,
         verbose=0,
     ):
         self.backbone = backbone
+        self.unfreeze = unfreeze
+        self.views = views
         self.weights = weights
         self.image_size = image_size
         self.pooling = pooling
@@ -101,6 +182,16 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
         self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.weight_decay = weight_decay
+        self.warmup = warmup
+        self.layer_decay = layer_decay
+        self.label_smoothing = label_smoothing
+        self.loss = loss
+        self.sampling = sampling
+        self.mixup = mixup
+        self.ema = ema
+        self.view_mean = view_mean
+        self.checkpoint = checkpoint
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
@@ -127,7 +218,7 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
         return (self.body_ if hasattr(self, "body_") else self._body()).prepare(X)
 
     def fit(self, X, y, *, sample_weight=None, groups=None):
-        """Train the head on the features of the images.
+        """Train the head, and the layers that are not frozen.
 
         Parameters
         ----------
@@ -142,14 +233,14 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
         -------
         self
         """
-        _check_head(self)
+        self._check()
         self.body_ = self._body().fit(X)
         features = self.body_.transform(X)
         self.head_ = self._head().fit(features, y, sample_weight=sample_weight, groups=groups)
         return self
 
     def fit_each(self, X, y, parts, *, sample_weight=None, groups=None):
-        """Train one clone on each of several parts of the images, all heads side by side.
+        """Train one clone on each of several parts of the images; heads alone side by side.
 
         Parameters
         ----------
@@ -160,7 +251,7 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
         -------
         list of TransferClassifier
         """
-        _check_head(self)
+        self._check()
         body = self._body().fit(X)
         heads = self._head().fit_each(
             body.transform(X), y, parts, sample_weight=sample_weight, groups=groups
@@ -195,30 +286,66 @@ class_weight, validation_fraction, patience, callbacks, random_state, verbose
         """One plain Keras model from images to probabilities."""
         import keras
 
-        body = self.body_.extractor_.model
+        body = self.body_.frozen_model
         return keras.Model(body.inputs[0], self.head_.model_(body.outputs[0]))
 
-    def _body(self) -> BackboneFeatures:
-        options = {name: getattr(self, name) for name in _BODY}
-        return BackboneFeatures(**options, verbose=self.verbose)
+    @property
+    def _tunes(self) -> bool:
+        return self.unfreeze not in (None, 0) or self.unfreeze is False
 
-    def _head(self) -> DenseHead:
-        options = {name: getattr(self, name) for name in DenseHead._get_param_names()}
-        return DenseHead(**options | {"verbose": max(self.verbose - 1, 0)})
+    def _resolved(self) -> dict:
+        """Return the parameters, with what "auto" stands for."""
+        params = self.get_params(deep=False)
+        chosen = {name: pair[self._tunes] for name, pair in _AUTO.items() if params[name] == "auto"}
+        return params | chosen | {"verbose": max(self.verbose - 1, 0)}
+
+    def _check(self) -> None:
+        check_params(type(self).__name__, self._resolved())
+
+    def _body(self) -> BackboneFeatures | CutBody:
+        names, body = (_CUT_BODY, CutBody) if self._tunes else (_BODY, BackboneFeatures)
+        return body(**{name: getattr(self, name) for name in names}, verbose=self.verbose)
+
+    def _head(self) -> DenseHead | TunedTop:
+        params = self._resolved()
+        if self._tunes:
+            return TunedTop(params)
+        return DenseHead(**{name: params[name] for name in DenseHead._get_param_names()})
 
     def _dump(self, out):
-        return {
+        parts = {
             "body": out.estimator("body", self.body_),
             "head": out.estimator("head", self.head_),
         }
+        if isinstance(self.body_, CutBody):
+            parts["params"] = self._dump_params()
+        return parts
+
+    def _dump_params(self) -> dict:
+        # Callbacks, seeds that are objects and folders matter to the training alone.
+        keep = clone(self).set_params(callbacks=None, checkpoint=None)
+        if not isinstance(keep.random_state, (int, np.integer, type(None))):
+            keep.random_state = None
+        return dump_params(keep, without=_NOT_SAVED)
 
     def _load(self, state):
+        if "params" in set(state.keys()):
+            self._load_tuned(state)
+            return
         self.body_, self.head_ = state.estimator("body"), state.estimator("head")
         if self.head_.n_features_in_ != self.body_.n_features_out_:
             raise state.fault("head", "it takes another number of features than the body gives")
         body = {name: getattr(self.body_, name) for name in _BODY}
         TransferClassifier.__init__(self, **body, **self.head_.get_params())
         self.verbose = self.body_.verbose
+
+    def _load_tuned(self, state):
+        load_params(self, state, without=_NOT_SAVED)
+        self.body_ = state.estimator("body")
+        for name in _CUT_BODY:
+            setattr(self, name, getattr(self.body_, name))
+        self._check()
+        self.head_ = TunedTop.load(self._resolved(), self.body_.network.upper, state.nested("head"))
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "head_")

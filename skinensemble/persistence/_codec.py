@@ -24,6 +24,7 @@ TYPES = {
     "BackboneFeatures": "skinensemble.features",
     "CalibratedVote": "skinensemble.voting",
     "Cascade": "skinensemble.cascade",
+    "CutBody": "skinensemble.features",
     "DenseHead": "skinensemble.members",
     "GreedyVote": "skinensemble.voting",
     "MajorityVote": "skinensemble.voting",
@@ -38,6 +39,7 @@ TYPES = {
     "Stage": "skinensemble.stage",
     "ThresholdVote": "skinensemble.voting",
     "TransferClassifier": "skinensemble.members",
+    "TunedTop": "skinensemble.members",
     "TrimmedMeanVote": "skinensemble.voting",
     "WeightedMajorityVote": "skinensemble.voting",
 }

@@ -1,0 +1,269 @@
+"""Activations at a cut: what a frozen lower part made of each view of each image."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skinensemble.backbones import Cut, get_backbone, resolve_cut, split_at
+from skinensemble.exceptions import InputError, SaveError, message
+from skinensemble.features._extractor import Extractor, weights_identity
+from skinensemble.features._memory import Reader
+from skinensemble.features._progress import Progress
+from skinensemble.features._store import FeatureStore
+from skinensemble.images import N_VIEWS, ImageSource, dihedral
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["Activations", "CutNetwork", "load_cut"]
+
+# Rows computed before they are let go of, and images of a prediction at once.
+_CHUNK = 1024
+_CACHED = 4
+PIXELS = "pixels"
+
+
+@dataclass(frozen=True)
+class CutNetwork:
+    """A backbone in two parts.
+
+    Attributes
+    ----------
+    lower : Extractor
+        From images to the activations at the cut; for ``unfreeze="all"`` to pixels.
+    upper : keras.Model
+        From these to feature maps: the weights that a training starts from.
+    cut : Cut or None
+        None where everything is trained.
+    """
+
+    lower: Extractor
+    upper: keras.Model
+    cut: Cut | None
+
+    def activations(
+        self, source: ImageSource, store: FeatureStore, n_views: int, verbose: int = 0
+    ) -> Activations:
+        """Let every image pass the lower part once in every view, unless the store knows it.
+
+        Parameters
+        ----------
+        source : ImageSource
+        store : FeatureStore
+            In memory, or on disk. What does not fit into one in memory goes to a folder of this
+            process, which is removed when it ends.
+        n_views : int
+            The first so many of the eight dihedral views.
+        verbose : {0, 1, 2}, default=0
+
+        Returns
+        -------
+        Activations
+
+        Raises
+        ------
+        ImageReadError
+            When images cannot be read; all are listed.
+        SaveError
+            When the store cannot be written, or its disk has too little room; known before.
+        """
+        stored = self.stored_views(n_views)
+        missing = {view: store.missing(self.lower.key(view), source.digests) for view in stored}
+        store = _roomy(store, self._bytes(len(source) * len(stored)), self._bytes(missing))
+        missing = {view: store.missing(self.lower.key(view), source.digests) for view in stored}
+        total = sum(map(np.count_nonzero, missing.values()))
+        progress = Progress(self.lower.name, total, verbose if total else 0)
+        for view, absent in missing.items():
+            rows = np.flatnonzero(absent)
+            for start in range(0, len(rows), _CHUNK):
+                part = source[rows[start : start + _CHUNK]]
+                self.lower(part, store, view=view, progress=progress)
+        readers = [store.reader(self.lower.key(view), source.digests)[0] for view in stored]
+        return Activations(readers, len(source), n_views)
+
+    def stored_views(self, n_views: int) -> range:
+        """Return the views that are kept: pixels can be turned when they are needed."""
+        return range(1 if self.cut is None else n_views)
+
+    def stream(
+        self, source: ImageSource, store: FeatureStore, n_views: int, verbose: int = 0
+    ) -> Iterator[list[np.ndarray]]:
+        """Yield the activations of some images after the other, an array for each view.
+
+        What a store knows is taken from it; what it does not know is not kept.
+        """
+        for start in range(0, len(source), _CHUNK // 4):
+            part = source[start : start + _CHUNK // 4]
+            rows = [self._look_up(part, store, view) for view in self.stored_views(n_views)]
+            yield rows if self.cut else [dihedral(rows[0], view) for view in range(n_views)]
+
+    def _look_up(self, source: ImageSource, store: FeatureStore, view: int) -> np.ndarray:
+        if store.path is None and _overflow_store:
+            key = self.lower.key(view)
+            if not _overflow_store[0].missing(key, source.digests).any():
+                store = _overflow_store[0]
+        return self.lower(source, store, view=view, keep=False)
+
+    def _bytes(self, rows) -> int:
+        count = rows if isinstance(rows, int) else sum(map(np.count_nonzero, rows.values()))
+        return int(count) * int(np.prod(self.lower.row_shape)) * self.lower.dtype.itemsize
+
+
+class Activations:
+    """Rows of images in several views, read when they are asked for.
+
+    Parameters
+    ----------
+    readers : list of callable
+        For each stored view, from positions to rows.
+    n_images, n_views : int
+    """
+
+    def __init__(self, readers: list[Reader | None], n_images: int, n_views: int) -> None:
+        self._readers = readers
+        self.n_images, self.n_views = n_images, n_views
+
+    def __len__(self) -> int:
+        return self.n_images
+
+    def take(self, positions: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """Return the rows of images, each in a view of its own.
+
+        Parameters
+        ----------
+        positions, views : ndarray of int of shape (b,)
+
+        Returns
+        -------
+        float32 ndarray of shape (b, height, width, channels)
+        """
+        rows: np.ndarray | None = None
+        for view in np.unique(views):
+            chosen = np.flatnonzero(views == view)
+            found = self._read(int(view), positions[chosen])
+            if rows is None:
+                rows = np.empty((len(positions), *found.shape[1:]), np.float32)
+            rows[chosen] = found
+        assert rows is not None
+        return rows
+
+    def _read(self, view: int, positions: np.ndarray) -> np.ndarray:
+        turned = view >= len(self._readers)
+        read = self._readers[0 if turned else view]
+        if read is None:
+            why = "the store lost rows while they were computed"
+            raise InputError(message("feature store", "activations", why, "run it again"))
+        return dihedral(read(positions), view) if turned else read(positions)
+
+
+_cache: OrderedDict[tuple[Any, ...], CutNetwork] = OrderedDict()
+_cache_lock = Lock()
+
+
+def load_cut(
+    backbone: str,
+    weights: str | os.PathLike[str] | None,
+    image_size: int | tuple[int, int] | None,
+    fit: str,
+    unfreeze: str | float,
+) -> CutNetwork:
+    """Build a backbone and cut it in two, or return what was built for the same before.
+
+    Parameters
+    ----------
+    backbone, weights, image_size, fit
+        As in :func:`load_extractor`.
+    unfreeze : str, int or float
+        As in :func:`~skinensemble.backbones.resolve_cut`.
+
+    Returns
+    -------
+    CutNetwork
+        The last four are kept in memory.
+
+    Raises
+    ------
+    InputError
+        When there is no such backbone or cut.
+    WeightsError
+        When the weights cannot be had or do not fit.
+    """
+    found = get_backbone(backbone)
+    key = (id(found), weights_identity(weights), repr(image_size), fit, unfreeze)
+    with _cache_lock:
+        if key not in _cache:
+            model = found.build(weights, image_size, pooling=None)
+            _cache[key] = cut_network(model, fit, resolve_cut(model, unfreeze))
+        _cache.move_to_end(key)
+        while len(_cache) > _CACHED:
+            _cache.popitem(last=False)
+        return _cache[key]
+
+
+def cut_network(model: keras.Model, fit: str, cut: Cut | None) -> CutNetwork:
+    """Cut a network; without a cut, its lower part hands on the pixels."""
+    if cut is None:
+        return CutNetwork(_pixels(model.input_shape[1:], fit), model, None)
+    lower, upper = split_at(model, cut)
+    return CutNetwork(Extractor(lower, model.name, fit, dtype="float16"), upper, cut)
+
+
+def _pixels(shape: tuple[int, ...], fit: str) -> Extractor:
+    import keras
+
+    images = keras.Input(shape, name="images")
+    same = keras.Model(images, keras.layers.Identity()(images))
+    return Extractor(same, PIXELS, fit, dtype="uint8")
+
+
+def check_views(views: int, size: tuple[int, int]) -> int:
+    """Return the number of views, or say why there cannot be so many."""
+    whole = hasattr(views, "__index__") and not isinstance(views, bool)
+    if not whole or not 1 <= views <= N_VIEWS:
+        why = "there are eight ways to lay an image down"
+        raise InputError(message("views", repr(views), why, f"pass 1 to {N_VIEWS}"))
+    if views > 1 and size[0] != size[1]:
+        why = f"images of {size[0]} × {size[1]} pixels cannot be turned"
+        raise InputError(message("views", repr(views), why, "use a square image_size, or one view"))
+    return int(views)
+
+
+def _roomy(store: FeatureStore, everything: int, missing: int) -> FeatureStore:
+    """Return a store with room for so many bytes: this one, or a folder that ends with us."""
+    if store.path is None and everything > store.max_bytes:
+        store = _overflow()
+        missing = everything
+    if store.path is not None:
+        _check_room(store.path, missing)
+    return store
+
+
+def _check_room(folder: Path, nbytes: int) -> None:
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    if nbytes > free:
+        why = f"the activations need {nbytes / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free"
+        remedy = "free some, choose another folder, a later cut or fewer views"
+        raise SaveError(message("feature store", folder, why, remedy))
+
+
+_overflow_store: list[FeatureStore] = []
+
+
+def _overflow() -> FeatureStore:
+    if not _overflow_store:
+        folder = tempfile.mkdtemp(prefix="skinensemble-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        _overflow_store.append(FeatureStore(folder))
+    return _overflow_store[0]

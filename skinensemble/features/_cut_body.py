@@ -1,0 +1,140 @@
+"""The frozen part of a network below a cut, as the body of a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from skinensemble.backbones import get_backbone, possible_cuts
+from skinensemble.features._activations import (
+    Activations,
+    CutNetwork,
+    check_views,
+    cut_network,
+    load_cut,
+)
+from skinensemble.features._store import FeatureStore, resolve_store
+from skinensemble.features._transformer import STORED, refuse_stored
+from skinensemble.images import ImageSource, as_images
+from skinensemble.persistence._codec import load_weights
+
+__all__ = ["CutBody", "CutImages"]
+
+
+@dataclass(frozen=True)
+class CutImages:
+    """Images and the network they are to pass; nothing is computed before it is needed."""
+
+    network: CutNetwork
+    source: ImageSource
+    store: FeatureStore
+    n_views: int
+    verbose: int
+
+    def activations(self) -> Activations:
+        """Return the activations of all images in all views, kept in the store."""
+        return self.network.activations(self.source, self.store, self.n_views, self.verbose)
+
+    def stream(self, chosen: np.ndarray) -> Iterator[list[np.ndarray]]:
+        """Yield those of some images, a few at a time and an array for each view; not kept."""
+        return self.network.stream(self.source[chosen], self.store, self.n_views)
+
+
+class CutBody:
+    """A backbone that is frozen up to a cut.
+
+    Parameters
+    ----------
+    backbone, weights, image_size, image_fit, store, verbose
+        As in :class:`BackboneFeatures`.
+    unfreeze : str, int or float
+        As in :func:`~skinensemble.backbones.resolve_cut`.
+    views : int
+        How many of the eight dihedral views each image has.
+    """
+
+    def __init__(
+        self, backbone, *, weights, image_size, image_fit, store, unfreeze, views, verbose
+    ) -> None:
+        self.backbone, self.weights, self.image_size = backbone, weights, image_size
+        self.image_fit, self.store, self.unfreeze = image_fit, store, unfreeze
+        self.views, self.verbose = views, verbose
+
+    def fit(self, X) -> CutBody:
+        """Build the network and check the parameters."""
+        as_images(X)
+        self._images(as_images(X))
+        return self
+
+    def prepare(self, X) -> ImageSource:
+        """Check and read all images, and let them pass the frozen part in all views."""
+        images = self._images(as_images(X))
+        images.activations()
+        return images.source
+
+    def transform(self, X) -> CutImages:
+        """Return the images with the network that they are to pass."""
+        return self._images(as_images(X))
+
+    @property
+    def network(self) -> CutNetwork:
+        """The backbone in two parts."""
+        if not hasattr(self, "network_"):
+            if self.weights == STORED:
+                raise refuse_stored(self.backbone)
+            self.network_ = load_cut(
+                self.backbone, self.weights, self.image_size, self.image_fit, self.unfreeze
+            )
+        return self.network_
+
+    @property
+    def frozen_model(self):
+        """The Keras model of what is frozen: from images to the activations at the cut."""
+        return self.network.lower.model
+
+    def _images(self, source: ImageSource) -> CutImages:
+        n_views = check_views(self.views, self.network.lower.size)
+        return CutImages(self.network, source, resolve_store(self.store), n_views, self.verbose)
+
+    def _dump(self, out) -> dict:
+        lower = self.network.lower
+        key = out.share("networks", lower.fingerprint, self._dump_network)
+        return {"network": key, "views": self.views}
+
+    def _dump_network(self, out) -> dict:
+        network = self.network
+        get_backbone(self.backbone)  # a file names networks by registry, so it must be there
+        lower = network.lower.model.get_weights() if network.cut else []
+        return {
+            "backbone": self.backbone,
+            "image_size": list(network.lower.size),
+            "image_fit": network.lower.fit,
+            "cut": network.cut.place if network.cut else None,
+            "weights": [out.array(f"{i:04d}", value) for i, value in enumerate(lower)],
+        }
+
+    def _load(self, state) -> None:
+        self.views = int(state.number("views", 1, 8))
+        self.backbone, self.network_ = state.share("network", _load_network)
+        self.image_size, self.image_fit = self.network_.lower.size, self.network_.lower.fit
+        self.unfreeze = self.network_.cut.name if self.network_.cut else "all"
+        self.weights, self.store, self.verbose = STORED, None, 0
+
+
+def _load_network(state) -> tuple[str, CutNetwork]:
+    backbone = get_backbone(state.raw("backbone", str))
+    model = backbone.build(None, tuple(state.raw("image_size", list)), pooling=None)
+    place, known = state.raw("cut", (int, type(None))), possible_cuts(model)
+    if place is not None and not 0 <= place < len(known):
+        raise state.fault("cut", f"{place} is none of {len(known)}")
+    cut = None if place is None else known[place]
+    network = cut_network(model, state.raw("image_fit", str), cut)
+    if cut is None:
+        if state.raw("weights", list):
+            raise state.fault("weights", "there is nothing below the cut")
+        return backbone.name, network
+    load_weights(network.lower.model, state)
+    # Its fingerprint is that of the weights it has now.
+    return backbone.name, cut_network(model, network.lower.fit, cut)

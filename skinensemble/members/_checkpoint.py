@@ -1,0 +1,122 @@
+"""A training that was killed goes on where it stood, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skinensemble.exceptions import ModelFileError, message
+from skinensemble.persistence.container import read_container, write_container
+
+__all__ = ["Checkpoint", "CheckpointWarning"]
+
+_VERSION = 1
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint that is damaged: the training starts again."""
+
+
+class Checkpoint:
+    """The state of one training after its last epoch, in a file named after what is trained.
+
+    The name is a digest of everything that the result depends on, so other data, labels,
+    parameters or another seed find no file and start anew, and several trainings share a folder.
+
+    Parameters
+    ----------
+    folder : path-like or None
+        None keeps nothing.
+    name : str
+        What is trained, for the reader of the folder.
+    *parts : object
+        All that the result depends on: JSON, or arrays.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs that are done.
+    done : bool
+        Whether the training is complete.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None, name: str, *parts: Any) -> None:
+        self.epoch, self.done = 0, False
+        digest = hashlib.sha256(f"checkpoint {_VERSION}".encode())
+        for part in parts:
+            if isinstance(part, np.ndarray):
+                digest.update(f"{part.dtype.str} {part.shape}".encode())
+                digest.update(np.ascontiguousarray(part).data)
+            else:
+                digest.update(json.dumps(part, sort_keys=True, default=repr).encode())
+        file = f"{name}-{digest.hexdigest()[:24]}.checkpoint"
+        self.path = None if folder is None else Path(folder) / file
+
+    def restore(self, model) -> dict[str, list[float]]:
+        """Put model and optimizer where they were after the last epoch; return the history."""
+        if self.path is None or not self.path.exists():
+            return {}
+        try:
+            container = read_container(self.path)
+            self.done, epoch = container.config["done"], container.config["epoch"]
+            variables = model.weights if self.done else _variables(model)
+            values = [
+                container.read(f"{i:04d}", shape=tuple(variable.shape))
+                for i, variable in enumerate(variables)
+            ]
+        except ModelFileError as error:
+            self._set_aside(error)
+            return {}
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        self.epoch = epoch
+        return container.config["history"]
+
+    def callback(self, history: dict[str, list[float]]):
+        """Return the Keras callback that extends the history and keeps the state each epoch."""
+        import keras
+
+        checkpoint = self
+
+        class KeepEpoch(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                for name, value in (logs or {}).items():
+                    history.setdefault(name, []).append(float(value))
+                # A state that is not finite is none to go on from.
+                if np.isfinite(history.get("loss", [0.0])[-1]):
+                    checkpoint._write(_variables(self.model), epoch + 1, False, history)
+
+        return KeepEpoch()
+
+    def finish(self, model, history: dict[str, list[float]]) -> None:
+        """Keep the finished weights."""
+        self._write(model.weights, len(history.get("loss", ())), True, history)
+
+    def _write(self, variables, epoch: int, done: bool, history) -> None:
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {f"{i:04d}": np.asarray(one) for i, one in enumerate(variables)}
+        write_container(self.path, {"epoch": epoch, "done": done, "history": history}, arrays)
+
+    def _set_aside(self, error: ModelFileError) -> None:
+        assert self.path is not None
+        self.done = False
+        with contextlib.suppress(OSError):
+            self.path.replace(self.path.with_suffix(".damaged"))
+        why = f"it cannot be used ({error})"
+        remedy = "the training starts again; the file is kept as .damaged"
+        warnings.warn(
+            message("checkpoint", self.path, why, remedy), CheckpointWarning, stacklevel=4
+        )
+
+
+def _variables(model) -> list:
+    return [*model.variables, *model.optimizer.variables]

@@ -1,0 +1,189 @@
+"""Training the part of a network above a cut, on activations that were computed once."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+
+import numpy as np
+
+from skinensemble.members._checkpoint import Checkpoint
+from skinensemble.members._lesson import Lesson, batches_class
+from skinensemble.members._network import build_head
+
+__all__ = ["build_top", "train_top"]
+
+_SMALLEST = 1e-7
+
+
+def build_top(upper, params, n_classes: int, seed: int):
+    """Return the network above a cut with a new head: activations to probabilities.
+
+    Its own copy of the weights. BatchNormalization stays as it was: on small batches of one clinic
+    its statistics would be worse than those of ImageNet.
+
+    Parameters
+    ----------
+    upper : keras.Model
+        From activations to feature maps.
+    params : object
+        With the attributes of a head: `units`, `dropout`, …, and `pooling`.
+    n_classes, seed : int
+
+    Returns
+    -------
+    keras.Model
+    """
+    import keras
+
+    own = keras.models.clone_model(upper)
+    own.set_weights(upper.get_weights())
+    for layer in own.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+    pools = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+    pooled = pools[params.pooling](name="pooled")(own.outputs[0])
+    head = build_head(params, pooled.shape[-1], n_classes, seed)
+    return keras.Model(own.inputs[0], head(pooled), name=upper.name)
+
+
+def train_top(model, lesson: Lesson, params, seed: int, *, validation, checkpoint: Checkpoint):
+    """Train the network, in place; go on where a checkpoint stands, and keep one each epoch.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From :func:`build_top`.
+    lesson : Lesson
+    params : object
+        With the attributes of a :class:`TransferClassifier`, none of them "auto".
+    seed : int
+        Of the order, the views, mixup and dropout.
+    validation : Lesson or None
+        For early stopping.
+    checkpoint : Checkpoint
+        Of this training.
+
+    Returns
+    -------
+    dict of str to list of float
+        Training history.
+    """
+    import keras
+
+    n_batches = -(-len(lesson.rows) // params.batch_size)
+    model.compile(
+        _optimizer(model, params, n_batches),
+        _loss(params, np.bincount(lesson.y, minlength=model.output_shape[-1])),
+        weighted_metrics=["accuracy"],
+        # XLA compiles longer than it saves on a CPU; other backends are slow without it.
+        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+    )
+    model.optimizer.build(model.trainable_variables)
+    history = checkpoint.restore(model)
+    if checkpoint.done:
+        return history
+    callbacks = [*_callbacks(params, validation), checkpoint.callback(history)]
+    with contextlib.closing(_batches(lesson, params, seed, checkpoint.epoch)) as batches:
+        model.fit(
+            batches,
+            epochs=params.epochs,
+            initial_epoch=checkpoint.epoch,
+            validation_data=validation and _batches(validation, params, None, 0),
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=params.verbose,
+        )
+    checkpoint.finish(model, history)
+    return history
+
+
+def _callbacks(params, validation) -> list:
+    import keras
+
+    callbacks = [*copy.deepcopy(params.callbacks or []), keras.callbacks.TerminateOnNaN()]
+    if validation is not None:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                "val_loss", patience=params.patience, restore_best_weights=True
+            )
+        )
+    return callbacks
+
+
+def _batches(lesson: Lesson, params, seed: int | None, epoch: int):
+    return batches_class()(lesson, params, seed, epoch)
+
+
+def _optimizer(model, params, n_batches: int):
+    import keras
+
+    steps, warm = params.epochs * n_batches, round(params.warmup * n_batches)
+    rate = keras.optimizers.schedules.CosineDecay(
+        params.learning_rate / 100 if warm else params.learning_rate,
+        max(steps - warm, 1),
+        warmup_target=params.learning_rate if warm else None,
+        warmup_steps=warm,
+    )
+    optimizer = optimizer_class()(
+        _rates(model, params.layer_decay),
+        learning_rate=rate,
+        weight_decay=params.weight_decay or None,
+        use_ema=params.ema is not None,
+        ema_momentum=params.ema or 0.99,
+        # Beyond any number of steps: the averages replace the weights once, at the end.
+        ema_overwrite_frequency=None,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def _rates(model, decay: float) -> list[float]:
+    """Return for each weight by how much slower it learns than the head: deeper, slower."""
+    trained = [layer.trainable_variables for layer in model.layers if layer.trainable_variables]
+    deepest = max(len(trained) - 1, 1)
+    return [
+        decay ** (1 - place / deepest) for place, variables in enumerate(trained) for _ in variables
+    ]
+
+
+def _loss(params, counts: np.ndarray):
+    import keras
+    from keras import ops
+
+    smoothing = params.label_smoothing
+    if params.loss == "focal":
+        return keras.losses.CategoricalFocalCrossentropy(alpha=1.0, label_smoothing=smoothing)
+    plain = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+    if params.loss == "cross_entropy":
+        return plain
+    prior = ops.convert_to_tensor(np.maximum(counts, 1) / counts.sum(), "float32")
+
+    def adjusted(y_true, y_pred):
+        expected = ops.maximum(y_pred, _SMALLEST) * prior
+        expected /= ops.sum(expected, axis=-1, keepdims=True)
+        return ops.categorical_crossentropy(
+            y_true * (1 - smoothing) + smoothing / len(counts), expected
+        )
+
+    return adjusted
+
+
+@functools.cache
+def optimizer_class():
+    """Return the class of the optimizer: AdamW with a learning rate for each weight."""
+    import keras
+
+    class DiscriminativeAdamW(keras.optimizers.AdamW):
+        """AdamW that multiplies the learning rate of each variable by a factor of its own."""
+
+        def __init__(self, rates, **options):
+            super().__init__(**options)
+            self.rates = rates
+
+        def update_step(self, gradient, variable, learning_rate):
+            rate = self.rates[self._get_variable_index(variable)]
+            super().update_step(gradient, variable, learning_rate * rate)
+
+    return DiscriminativeAdamW

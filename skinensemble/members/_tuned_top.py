@@ -1,0 +1,160 @@
+"""What a fine-tuned classifier has trained: the layers above a cut, with their head."""
+
+from __future__ import annotations
+
+import hashlib
+from types import SimpleNamespace
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from skinensemble.exceptions import InputError, MemberError, message
+from skinensemble.features import CutImages
+from skinensemble.members._checkpoint import Checkpoint
+from skinensemble.members._dense_head import _class_weight, _validation_split
+from skinensemble.members._fine_tuning import build_top, train_top
+from skinensemble.members._lesson import Lesson
+from skinensemble.persistence._codec import load_weights
+from skinensemble.validation import check_labels
+
+__all__ = ["TunedTop"]
+
+# Of a training, what its result does not depend on.
+_IRRELEVANT = ("store", "verbose", "checkpoint", "callbacks", "weights")
+
+
+class TunedTop:
+    """Layers above a cut and their head: from activations to probabilities.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of the :class:`TransferClassifier`, none of them "auto".
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    model_ : keras.Model
+        From activations to probabilities.
+    history_ : dict of str to list of float
+    """
+
+    def __init__(self, params: dict) -> None:
+        self.params = SimpleNamespace(**params)
+
+    def fit(self, images: CutImages, y, *, sample_weight=None, groups=None) -> TunedTop:
+        """Train on all images; see :meth:`TransferClassifier.fit`."""
+        everything = [np.arange(len(images.source))]
+        return self.fit_each(images, y, everything, sample_weight=sample_weight, groups=groups)[0]
+
+    def fit_each(
+        self, images: CutImages, y, parts, *, sample_weight=None, groups=None
+    ) -> list[TunedTop]:
+        """Train one on each of several parts of the images; all share the activations."""
+        activations, y = images.activations(), np.asarray(y)
+        seed = int(check_random_state(self.params.random_state).randint(2**31 - 1))
+        tops = []
+        for rows in parts:
+            top = TunedTop(vars(self.params))
+            weight = np.ones(len(rows)) if sample_weight is None else sample_weight[rows]
+            own = None if groups is None else np.asarray(groups)[rows]
+            top._train(images, activations, rows, y[rows], weight, own, seed)
+            tops.append(top)
+        return tops
+
+    def predict_proba(self, images: CutImages) -> np.ndarray:
+        """Return the mean over the views, shape (n_images, n_classes); kept in the store."""
+        key, digests = self._key(images), images.source.digests
+        rows, missing = images.store.get(key, digests)
+        result = np.empty((len(digests), len(self.classes_)), np.float32)
+        result[~missing] = rows if len(rows) else 0
+        absent = np.flatnonzero(missing)
+        if len(absent):
+            result[absent] = np.concatenate([self._mean(v) for v in images.stream(absent)])
+            images.store.put(key, [digests[at] for at in absent], result[absent])
+        return result
+
+    def _mean(self, views: list[np.ndarray]) -> np.ndarray:
+        """Mean of the views' probabilities, or of their logarithms."""
+        size = self.params.batch_size
+        each = np.stack([_in_batches(self.model_, view, size) for view in views])
+        if self.params.view_mean == "probability":
+            return each.mean(axis=0)
+        logs = np.log(np.maximum(each, 1e-12)).mean(axis=0)
+        mean = np.exp(logs - logs.max(axis=1, keepdims=True))
+        return mean / mean.sum(axis=1, keepdims=True)
+
+    def _train(self, images, activations, rows, y, weight, groups, seed) -> None:
+        params = self.params
+        self.classes_, encoded = check_labels(y)
+        weight = np.asarray(weight * _class_weight(params.class_weight, y), np.float32)
+        weight /= weight.mean()
+        lesson = Lesson(activations, rows, encoded, weight, len(self.classes_))
+        train, held_out = _validation_split(params, encoded, groups, seed)
+        self.model_ = build_top(images.network.upper, params, len(self.classes_), seed)
+        checkpoint = Checkpoint(
+            params.checkpoint,
+            f"{params.backbone}-{len(rows)}",
+            {k: v for k, v in vars(params).items() if k not in _IRRELEVANT},
+            [images.network.lower.fingerprint, seed, images.n_views],
+            *self.model_.get_weights(),
+            np.frombuffer(b"".join(images.source[rows].digests), np.uint8),
+            *(encoded, lesson.weight, train),
+        )
+        validation = lesson.part(held_out) if len(held_out) else None
+        self.history_ = train_top(
+            self.model_,
+            lesson.part(train),
+            params,
+            seed,
+            validation=validation,
+            checkpoint=checkpoint,
+        )
+        if not all(np.isfinite(values).all() for values in self.model_.get_weights()):
+            why = f"the loss is not finite after {len(self.history_.get('loss', ()))} epochs"
+            remedy = "lower learning_rate, or check the images"
+            raise MemberError(message("training", params.backbone, why, remedy))
+
+    def _key(self, images: CutImages) -> str:
+        digest = hashlib.sha256(f"{images.network.lower.fingerprint} {images.n_views}".encode())
+        digest.update(self.params.view_mean.encode())
+        for weight in self.model_.get_weights():
+            digest.update(np.ascontiguousarray(weight).data)
+        return digest.hexdigest()
+
+    def _dump(self, out) -> dict:
+        arrays = enumerate(self.model_.get_weights())
+        finite = all(np.isfinite(values).all() for values in self.history_.values())
+        return {
+            "classes": out.labels(self.classes_),
+            "weights": [out.array(f"{i:04d}", value) for i, value in arrays],
+            "history": self.history_ if finite else {},
+        }
+
+    def _load(self, state) -> None:
+        raise state.fault("type", "it is a part of a TransferClassifier, and nothing without it")
+
+    @classmethod
+    def load(cls, params: dict, upper, state) -> TunedTop:
+        """Return what a file describes, for a network whose upper part is this one."""
+        if state.raw("type", str) != cls.__name__:
+            raise state.fault("type", "not the trained part of a network")
+        top = cls(params)
+        top.classes_ = state.labels("classes")
+        top.history_ = state.raw("history", dict)
+        try:
+            top.model_ = build_top(upper, top.params, len(top.classes_), seed=0)
+        except (InputError, TypeError, ValueError) as error:
+            raise state.fault("params", str(error)) from error
+        load_weights(top.model_, state)
+        return top
+
+
+def _in_batches(model, rows: np.ndarray, size: int) -> np.ndarray:
+    """Probabilities, from batches of one shape: another would be traced anew."""
+    found = []
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size].astype(np.float32)
+        padded = np.pad(part, [(0, size - len(part)), *[(0, 0)] * (rows.ndim - 1)])
+        found.append(np.asarray(model.predict_on_batch(padded))[: len(part)])
+    return np.concatenate(found)
