@@ -12,7 +12,9 @@ DEFAULT_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_l
 """Backbones whose ImageNet weights need no weights host (extra ``offline``)."""
 
 
-def make_stage(*backbones, weights="imagenet", voting="soft", cv=None, **options) -> Stage:
+def make_stage(
+    *backbones, weights="imagenet", voting="soft", cv=None, refit=True, **options
+) -> Stage:
     """Build a stage of transfer-learned members.
 
     Parameters
@@ -24,6 +26,8 @@ def make_stage(*backbones, weights="imagenet", voting="soft", cv=None, **options
     voting : str or VotingRule, default="soft"
     cv : int, default=None
         Folds; None is 5.
+    refit : bool, default=True
+        As in :class:`Stage`.
     **options
         Parameters of every :class:`TransferClassifier`.
 
@@ -45,7 +49,7 @@ def make_stage(*backbones, weights="imagenet", voting="soft", cv=None, **options
         )
         for backbone in backbones
     ]
-    return Stage(members, voting=voting, cv=cv, verbose=options.get("verbose", 0))
+    return Stage(members, voting=voting, cv=cv, refit=refit, verbose=options.get("verbose", 0))
 
 
 def _names(backbones) -> list[str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import ClassifierMixin, clone
-from sklearn.utils import Bunch, _safe_indexing, get_tags
+from sklearn.utils import Bunch, get_tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -14,11 +13,11 @@ from sklearn.utils.validation import (
 )
 
 from skinensemble.committee import (
+    FoldMembers,
     cast_ballot,
-    fit_member,
+    cross_fit,
     knows_classes,
     prepare_all,
-    seeded,
     stack_ballots,
 )
 from skinensemble.comparison import compare
@@ -49,7 +48,7 @@ class Stage(ClassifierMixin, _BaseComposition):
 
     Every member is trained once on each fold's training lesions, to vote on lesions it has not
     seen, and once on all of them. The voting rule learns from the out-of-fold ballots only; the
-    members trained on everything vote on new samples.
+    members trained on everything vote on new samples, or with ``refit=False`` those of the folds.
 
     Parameters
     ----------
@@ -63,6 +62,10 @@ class Stage(ClassifierMixin, _BaseComposition):
         set on the calibrated ones. See :class:`CalibratedVote`.
     cv : int or splitter or iterable, default=None
         Folds of the out-of-fold ballots; None is 5. Grouped by lesion and stratified by class.
+    refit : bool, default=True
+        Whether each member is trained once more on everything. If not, its clones that were trained
+        on the folds stay, and their mean is its ballot: no further training, an ensemble by itself,
+        and as many networks to run as there are folds.
     n_jobs : int, default=None
         Members trained at once, in threads unless a ``joblib.parallel_config`` says otherwise.
     random_state : int or RandomState, default=None
@@ -76,7 +79,7 @@ class Stage(ClassifierMixin, _BaseComposition):
     classes_ : ndarray of shape (n_classes,)
         Labels, sorted; of two, the second is the positive one.
     members_ : list of classifiers
-        Trained on all samples, in the order of `members`.
+        Those that vote on new samples, in the order of `members`.
     named_members_ : Bunch
         The same by name.
     voting_ : VotingRule
@@ -111,6 +114,7 @@ class Stage(ClassifierMixin, _BaseComposition):
         voting="soft",
         calibration=None,
         cv=None,
+        refit=True,
         n_jobs=None,
         random_state=None,
         verbose=0,
@@ -119,6 +123,7 @@ class Stage(ClassifierMixin, _BaseComposition):
         self.voting = voting
         self.calibration = calibration
         self.cv = cv
+        self.refit = refit
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -191,7 +196,16 @@ class Stage(ClassifierMixin, _BaseComposition):
             encoded, lesions, self.cv, classes=self.classes_, random_state=seed
         )
         data = (X, self.classes_[encoded], sample_weight, lesions)
-        self.members_, self.ballots_ = self._train(data, seed)
+        self.members_, self.ballots_ = cross_fit(
+            self.members,
+            data,
+            self.folds_,
+            self.classes_,
+            refit=self.refit,
+            n_jobs=self.n_jobs,
+            seed=seed,
+            verbose=self.verbose,
+        )
         self.voting_ = rule.fit(self.ballots_, encoded, sample_weight=sample_weight, groups=lesions)
         self.targets_, self.lesions_, self._certified = encoded, lesions, None
         self.digests_ = content_digests(X)
@@ -358,8 +372,9 @@ class Stage(ClassifierMixin, _BaseComposition):
             for key, dtype in optional.items()
         )
         seed = state.raw("random_state", (int, type(None)))
-        members = [(name, clone(member)) for name, member in named]
-        Stage.__init__(self, members, voting=clone(self.voting_), random_state=seed)
+        refit = not all(isinstance(member, FoldMembers) for _, member in named)
+        members = [(name, clone(one if refit else one.member)) for name, one in named]
+        Stage.__init__(self, members, voting=clone(self.voting_), refit=refit, random_state=seed)
         self._name_members()
 
     @property
@@ -387,45 +402,6 @@ class Stage(ClassifierMixin, _BaseComposition):
         if self.random_state is None or isinstance(self.random_state, (int, np.integer)):
             return None if self.random_state is None else int(self.random_state)
         return int(self.random_state.randint(2**31 - 1))
-
-    def _train(self, data, seed):
-        # Fold -1 is nobody's: its training part is everything, and those members stay.
-        folds = [*range(self.folds_.max() + 1), -1]
-        tasks = [
-            (i, part)
-            for i, (_, member) in enumerate(self.members)
-            for part in ([folds] if hasattr(member, "fit_each") else [[fold] for fold in folds])
-        ]
-        trained = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(self._train_some)(*self.members[i], part, data, seed) for i, part in tasks
-        )
-        members, ballots = [], np.empty((len(self.members), len(self.folds_), len(self.classes_)))
-        for (i, part), results in zip(tasks, trained, strict=True):
-            for fold, result in zip(part, results, strict=True):
-                if fold < 0:
-                    members.append(result)
-                else:
-                    ballots[i, self.folds_ == fold] = result
-        return members, stack_ballots(ballots, self._names)
-
-    def _train_some(self, name, member, folds, data, seed):
-        """Train a member for some folds; return its ballots on them, for fold -1 the member."""
-        X, y, sample_weight, groups = data
-        if self.verbose and folds[0] == 0:
-            print(f"{name}: {len(y)} samples, {self.folds_.max() + 1} folds", flush=True)
-        extra = {"sample_weight": sample_weight, "groups": groups}
-        extra = {key: value for key, value in extra.items() if value is not None}
-        parts = [np.flatnonzero(self.folds_ != fold) for fold in folds]
-        fitted = fit_member(name, seeded(member, name, seed), X, y, parts, extra)
-        # Only the ballots are needed: dropping the members here keeps memory flat over the folds.
-        return [
-            one
-            if fold < 0
-            else cast_ballot(
-                name, one, _safe_indexing(X, np.flatnonzero(self.folds_ == fold)), self.classes_
-            )
-            for one, fold in zip(fitted, folds, strict=True)
-        ]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -12,8 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.naive_bayes import GaussianNB
 
-from skinensemble import CalibratedVote, MajorityVote, SoftVote, Stage, ThresholdVote
+from skinensemble import CalibratedVote, MajorityVote, SoftVote, Stage, ThresholdVote, load
 from skinensemble.exceptions import InputError, UngroupedWarning
+from skinensemble.persistence import save
 from skinensemble.voting import check_ballots
 
 TWO = np.array(["benign", "malignant"])
@@ -51,6 +52,34 @@ def test_members_that_stay_saw_everything(data, stage):
         expected = clone(member).fit(X, y).predict_proba(X)
         np.testing.assert_allclose(stage.ballots(X)[:, m], expected, rtol=0, atol=1e-12)
         assert stage.named_members_[name] is stage.members_[m]
+
+
+def test_without_refit_the_members_of_the_folds_vote_together(data, tmp_path):
+    X, y, lesions = data
+    notes, share = notebook()
+    members = [("linear", LogisticRegression(max_iter=500)), ("noted", Recorder(share))]
+    stage = Stage(members, cv=3, refit=False, random_state=0).fit(X, y, groups=lesions)
+    assert len([note for note in notes if note[0] == "fit"]) == 3
+    fitted = [
+        clone(members[0][1]).fit(X[stage.folds_ != fold], y[stage.folds_ != fold])
+        for fold in range(3)
+    ]
+    expected = np.mean([one.predict_proba(X) for one in fitted], axis=0)
+    np.testing.assert_allclose(stage.ballots(X)[:, 0], expected, rtol=0, atol=1e-12)
+    for fold, one in enumerate(fitted):
+        held_out = stage.folds_ == fold
+        np.testing.assert_allclose(stage.ballots_[held_out, 0], one.predict_proba(X[held_out]))
+
+
+def test_members_of_folds_are_saved(data, tmp_path):
+    X, y, lesions = data
+    stage = Stage(committee(), cv=3, refit=False, random_state=0).fit(X, y, groups=lesions)
+    save(stage, tmp_path / "stage.h5")
+    loaded = load(tmp_path / "stage.h5")
+    np.testing.assert_array_equal(loaded.ballots(X), stage.ballots(X))
+    assert not loaded.refit
+    assert [type(member) for _, member in loaded.members] == [type(m) for _, m in committee()]
+    assert loaded.named_members_.bayes.predict(X[:3]).shape == (3,)
 
 
 def test_no_lesion_is_in_two_folds(data, stage):

@@ -193,7 +193,7 @@ def _narrowest(model: keras.Model, block: list[Cut]) -> Cut:
 
 def _no_cut(model: keras.Model, name: str, known: list[str]) -> InputError:
     layers = [node.operation.name for node in _in_order(model)]
-    near = get_close_matches(name, known, 3) or [cut.name for cut in block_cuts(model)]
+    near = get_close_matches(name, known, 3) or [cut.name for cut in block_cuts(model)[::-1]]
     if name in layers:
         why = f"other paths lead past this layer of {model.name}, or nothing to train lies above it"
     else:

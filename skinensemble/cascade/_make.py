@@ -22,6 +22,7 @@ def make_cascade(
     route="soft",
     refer=None,
     cv=None,
+    refit=True,
     random_state=None,
     verbose=0,
     **options,
@@ -42,7 +43,7 @@ def make_cascade(
         Sensitivity that the triage threshold must prove, for ``voting="threshold"`` (0.95 there).
     confidence : float, default=0.95
         Confidence of that proof.
-    weights, cv, **options
+    weights, cv, refit, **options
         As in :class:`TransferClassifier` and :class:`Stage`; `weights` may be a dict from
         backbone to weights.
     malignant, route, refer, random_state
@@ -75,7 +76,7 @@ def make_cascade(
         why = f"voting={voting!r} promises no sensitivity"
         raise InputError(message("min_sensitivity", min_sensitivity, why, 'use voting="threshold"'))
     backbones = backbones or DEFAULT_BACKBONES
-    shared = {"weights": weights, "cv": cv, "verbose": verbose, **options}
+    shared = {"weights": weights, "cv": cv, "refit": refit, "verbose": verbose, **options}
     triage = make_stage(*backbones, voting=voting, **shared)
     diagnosis = make_stage(*backbones, voting=_for_types(voting), **shared)
     return Cascade(

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Activations", "CutNetwork", "load_cut"]
 
-# Rows computed before they are let go of, and images of a prediction at once.
-_CHUNK = 1024
+# Rows that are computed before they are let go of, and images of a prediction at a time.
+_ROWS = 1024
+_CHUNK = 256
 _CACHED = 4
 PIXELS = "pixels"
 
@@ -86,8 +87,8 @@ class CutNetwork:
         progress = Progress(self.lower.name, total, verbose if total else 0)
         for view, absent in missing.items():
             rows = np.flatnonzero(absent)
-            for start in range(0, len(rows), _CHUNK):
-                part = source[rows[start : start + _CHUNK]]
+            for start in range(0, len(rows), _ROWS):
+                part = source[rows[start : start + _ROWS]]
                 self.lower(part, store, view=view, progress=progress)
         readers = [store.reader(self.lower.key(view), source.digests)[0] for view in stored]
         return Activations(readers, len(source), n_views)
@@ -103,9 +104,14 @@ class CutNetwork:
 
         What a store knows is taken from it; what it does not know is not kept.
         """
-        for start in range(0, len(source), _CHUNK // 4):
-            part = source[start : start + _CHUNK // 4]
-            rows = [self._look_up(part, store, view) for view in self.stored_views(n_views)]
+        for start in range(0, len(source), _CHUNK):
+            part = source[start : start + _CHUNK]
+            key = self.lower.fingerprint, n_views, b"".join(part.digests)
+            # Several networks above one cut ask for the same images, one after the other.
+            if _latest.get("key") != key:
+                rows = [self._look_up(part, store, view) for view in self.stored_views(n_views)]
+                _latest.update(key=key, rows=rows)
+            rows = _latest["rows"]
             yield rows if self.cut else [dihedral(rows[0], view) for view in range(n_views)]
 
     def _look_up(self, source: ImageSource, store: FeatureStore, view: int) -> np.ndarray:
@@ -167,6 +173,7 @@ class Activations:
         return dihedral(read(positions), view) if turned else read(positions)
 
 
+_latest: dict[str, Any] = {}
 _cache: OrderedDict[tuple[Any, ...], CutNetwork] = OrderedDict()
 _cache_lock = Lock()
 

@@ -26,6 +26,7 @@ TYPES = {
     "Cascade": "skinensemble.cascade",
     "CutBody": "skinensemble.features",
     "DenseHead": "skinensemble.members",
+    "FoldMembers": "skinensemble.committee",
     "GreedyVote": "skinensemble.voting",
     "MajorityVote": "skinensemble.voting",
     "MedianVote": "skinensemble.voting",

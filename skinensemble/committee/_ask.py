@@ -13,7 +13,14 @@ from sklearn.utils.validation import _num_samples, has_fit_parameter
 from skinensemble.exceptions import InputError, MemberError, first_few, message
 from skinensemble.voting import check_ballots
 
-__all__ = ["cast_ballot", "fit_member", "knows_classes", "prepare_all", "seeded", "stack_ballots"]
+__all__ = [
+    "cast_ballot",
+    "fit_member",
+    "knows_classes",
+    "prepare_all",
+    "seeded",
+    "stack_ballots",
+]
 
 
 def prepare_all(members, X):

@@ -1,0 +1,152 @@
+"""Training every member on every fold, and what becomes of those that were."""
+
+from __future__ import annotations
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+from skinensemble.committee._ask import (
+    cast_ballot,
+    fit_member,
+    knows_classes,
+    prepare_all,
+    seeded,
+    stack_ballots,
+)
+
+__all__ = ["FoldMembers", "cross_fit"]
+
+_CHUNK = 256
+
+
+class FoldMembers(ClassifierMixin, BaseEstimator):
+    """The copies of one member that were trained on the folds, speaking as one.
+
+    Parameters
+    ----------
+    member : classifier
+        What each of them is a clone of.
+
+    Attributes
+    ----------
+    members_ : list of classifiers
+        One for each fold, trained on the others.
+    classes_ : ndarray of shape (n_classes,)
+    """
+
+    def __init__(self, member):
+        self.member = member
+
+    @classmethod
+    def of(cls, member, fitted, classes) -> FoldMembers:
+        """Return the committee of a member's fitted clones."""
+        own = cls(member)
+        own.members_, own.classes_ = list(fitted), np.asarray(classes)
+        return own
+
+    def prepare(self, X):
+        """Let them do their shared work on `X` once."""
+        return prepare_all(self.members_, X)
+
+    def predict_proba(self, X):
+        """Return the mean of their probabilities, shape (n_samples, n_classes)."""
+        # Some samples at a time: what the networks share, they then compute once.
+        n = _num_samples(X)
+        parts = [np.arange(at, min(at + _CHUNK, n)) for at in range(0, n, _CHUNK)]
+        return np.concatenate([self._mean(_safe_indexing(X, rows)) for rows in parts])
+
+    def _mean(self, X):
+        each = [cast_ballot("of a fold", one, X, self.classes_) for one in self.members_]
+        return np.mean(each, axis=0)
+
+    def predict(self, X):
+        """Return the most probable class of each sample."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
+
+    def _dump(self, out):
+        return {
+            "classes": out.labels(self.classes_),
+            "folds": [
+                [f"fold{i}", out.estimator(f"fold{i}", one)] for i, one in enumerate(self.members_)
+            ],
+        }
+
+    def _load(self, state):
+        self.classes_ = state.labels("classes")
+        self.members_ = [one for _, one in state.pairs("folds")]
+        if not self.members_ or not all(knows_classes(self.classes_, m) for m in self.members_):
+            raise state.fault("folds", "not classifiers of these classes")
+        self.member = clone(self.members_[0])
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "members_")
+
+
+def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose):
+    """Train each member on all folds but one, in turn, and where it is to stay on everything.
+
+    Parameters
+    ----------
+    members : list of (str, classifier)
+    data : tuple of X, labels, sample weights or None, and lesions or None
+    folds : ndarray of int of shape (n_samples,)
+        The fold in which each sample is held out.
+    classes : ndarray of shape (n_classes,)
+    refit, n_jobs, verbose
+        Parameters of the stage.
+    seed : int or None
+
+    Returns
+    -------
+    voters : list of classifiers
+        Who votes on new samples, for each member.
+    ballots : ndarray of shape (n_samples, n_members, n_classes)
+        Out-of-fold ballots.
+    """
+    # Fold -1 is nobody's: its training part is everything.
+    numbers = [*range(folds.max() + 1), *([-1] if refit else [])]
+    tasks = [
+        (i, part)
+        for i, (_, member) in enumerate(members)
+        for part in ([numbers] if hasattr(member, "fit_each") else [[n] for n in numbers])
+    ]
+    train = delayed(_train_some)
+    trained = Parallel(n_jobs=n_jobs, prefer="threads")(
+        train(members[i], part, data, folds, classes, refit, seed, verbose) for i, part in tasks
+    )
+    kept: list[list] = [[] for _ in members]
+    ballots = np.empty((len(members), len(folds), len(classes)))
+    for (i, part), results in zip(tasks, trained, strict=True):
+        for number, (member, ballot) in zip(part, results, strict=True):
+            kept[i] += [] if member is None else [member]
+            if number >= 0:
+                ballots[i, folds == number] = ballot
+    voters = [
+        own[0] if refit else FoldMembers.of(clone(member), own, classes)
+        for own, (_, member) in zip(kept, members, strict=True)
+    ]
+    return voters, stack_ballots(ballots, [name for name, _ in members])
+
+
+def _train_some(named, numbers, data, folds, classes, refit, seed, verbose):
+    """Train a member for some folds; return whom of them to keep, and their ballots."""
+    (name, member), (X, y, sample_weight, groups) = named, data
+    if verbose and numbers[0] == 0:
+        print(f"{name}: {len(y)} samples, {folds.max() + 1} folds", flush=True)
+    extra = {"sample_weight": sample_weight, "groups": groups}
+    extra = {key: value for key, value in extra.items() if value is not None}
+    parts = [np.flatnonzero(folds != number) for number in numbers]
+    fitted = fit_member(name, seeded(member, name, seed), X, y, parts, extra)
+
+    def ballot(one, number):
+        return cast_ballot(name, one, _safe_indexing(X, np.flatnonzero(folds == number)), classes)
+
+    # Who does not stay is dropped here, which keeps memory flat over the folds.
+    return [
+        (None if refit and number >= 0 else one, None if number < 0 else ballot(one, number))
+        for one, number in zip(fitted, numbers, strict=True)
+    ]

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skinensemble.backbones import (
+    block_cuts,
+    get_backbone,
+    possible_cuts,
+    resolve_cut,
+    split_at,
+)
+from skinensemble.exceptions import InputError
+
+# One of each kind of graph, with the smallest images it takes.
+FAMILIES = {
+    "vgg16": 32,  # a sequence
+    "resnet50": 32,  # residual
+    "mobilenet_v2": 32,  # inverted residual
+    "efficientnet_lite0": 32,
+    "inception_v3": 75,  # parallel branches
+    "densenet121": 32,  # dense blocks
+    "xception": 71,
+    "efficientnet_b0": 32,  # squeeze and excitation
+    "convnext_tiny": 32,  # additions that are no layers
+}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request):
+    name = request.param
+    return get_backbone(name).build(None, FAMILIES[name], pooling=None)
+
+
+def test_the_two_parts_are_the_network(model):
+    images = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape[1:])).astype("f4")
+    whole, blocks = np.asarray(model(images, training=False)), block_cuts(model)
+    for cut in (blocks[0], blocks[len(blocks) // 2], blocks[-1]):
+        lower, upper = split_at(model, cut)
+        assert lower.output_shape[1:] == cut.shape
+        halfway = lower(images, training=False)
+        np.testing.assert_allclose(np.asarray(upper(halfway, training=False)), whole, atol=1e-5)
+
+
+def test_every_possible_cut_divides_the_weights(model):
+    total = len(model.weights)
+    cuts = possible_cuts(model)
+    below = [len(split_at(model, cut)[0].weights) for cut in cuts[:: max(1, len(cuts) // 8)]]
+    assert below == sorted(below)
+    assert below[0] > 0
+    assert below[-1] < total
+
+
+def test_blocks_are_possible_cuts_in_order(model):
+    places = [cut.place for cut in block_cuts(model)]
+    assert places == sorted(set(places))
+    assert {cut.place for cut in possible_cuts(model)} >= set(places)
+
+
+@pytest.fixture(scope="module")
+def mobilenet():
+    return get_backbone("mobilenet_v2").build(None, 96, pooling=None)
+
+
+def test_blocks_of_a_known_network(mobilenet):
+    names = [cut.name for cut in block_cuts(mobilenet)]
+    assert names[-4:] == ["block_12_add", "block_13_project_BN", "block_14_add", "block_15_add"]
+    assert "block_9_add" in names
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "cut"),
+    [
+        ("block_9_add", "block_9_add"),
+        (1, "block_15_add"),
+        (4, "block_12_add"),
+        (np.int64(2), "block_14_add"),
+        (0.25, "block_12_add"),
+        (0.01, "block_15_add"),
+        ("all", None),
+    ],
+)
+def test_a_cut_is_named_counted_or_a_share(mobilenet, unfreeze, cut):
+    found = resolve_cut(mobilenet, unfreeze)
+    assert (found and found.name) == cut
+
+
+@pytest.mark.parametrize("unfreeze", [0, -1, 99, 1.5, 0.0, float("nan"), True, None, [1]])
+def test_numbers_that_are_no_cut(mobilenet, unfreeze):
+    with pytest.raises(InputError, match=r"unfreeze: .* – mobilenet_v2 has 16 blocks – pass 1 to"):
+        resolve_cut(mobilenet, unfreeze)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("block_9_ad", "no such layer – cut it at one of .* such as block_9_add"),
+        ("block_9_expand", "other paths lead past this layer"),
+        ("Conv_1_bn", "nothing to train lies above it"),
+        ("nonsense", "no such layer – cut it at one of .* such as .*block_15_add"),
+    ],
+)
+def test_layers_that_are_no_cut(mobilenet, name, why):
+    with pytest.raises(InputError, match=f"unfreeze: '{name}' – .*{why}"):
+        resolve_cut(mobilenet, name)
+
+
+def test_a_network_that_can_hardly_be_cut_says_where():
+    model = get_backbone("nasnet_mobile").build(None, 32, pooling=None)
+    assert [cut.name for cut in block_cuts(model)] == ["stem_bn1"]
+    with pytest.raises(InputError, match="nasnet_mobile has 2 blocks – pass 1 to 1 of them"):
+        resolve_cut(model, 3)

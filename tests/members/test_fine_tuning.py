@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from tiny_backbone import TINY
+
+from skinensemble import FeatureStore, Stage, TransferClassifier, load
+from skinensemble.exceptions import InputError, MemberError, WeightsError
+from skinensemble.features import Activations, Extractor
+from skinensemble.images import as_images, dihedral
+from skinensemble.members import CheckpointWarning
+from skinensemble.members._lesson import Lesson, mix
+from skinensemble.persistence import save
+
+TOP = {"unfreeze": 1, "views": 3, "epochs": 2, "batch_size": 16, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Images whose diagnosis is their colour, two of each lesion."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(["bkl", "mel", "nv"], 16)
+    shade = np.repeat([[200, 60, 60], [60, 200, 60], [60, 60, 200]], 16, axis=0)
+    noise = rng.integers(-50, 50, (48, 32, 32, 3))
+    return (shade[:, None, None] + noise).astype(np.uint8), y, np.arange(48) // 2
+
+
+def member(**options) -> TransferClassifier:
+    return TransferClassifier(**TINY | TOP | {"store": FeatureStore()} | options)
+
+
+def weights(classifier) -> list[np.ndarray]:
+    return classifier.head_.model_.get_weights()
+
+
+def assert_equal_weights(one, other):
+    for ours, theirs in zip(weights(one), weights(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return member(epochs=12, learning_rate=0.02).fit(data[0], data[1])
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """How many images went through a network, from now on."""
+    counted = []
+    real = Extractor._predict
+    monkeypatch.setattr(
+        Extractor,
+        "_predict",
+        lambda self, batch: (
+            counted.extend(image.tobytes() for image in batch if image.any()) or real(self, batch)
+        ),
+    )
+    return counted
+
+
+def test_it_learns(data, fitted):
+    assert fitted.score(data[0], data[1]) > 0.8
+    assert fitted.history_["loss"][-1] < fitted.history_["loss"][0]
+    np.testing.assert_allclose(fitted.predict_proba(data[0]).sum(axis=1), 1, atol=1e-5)
+
+
+def test_what_lies_above_the_cut_is_trained_and_what_lies_below_is_not(data, fitted):
+    network = fitted.body_.network
+    start = network.upper.get_weights()
+    moved = [np.abs(a - b).max() for a, b in zip(start, weights(fitted), strict=False)]
+    assert max(moved) > 1e-3
+    again = member().fit(*data[:2])
+    assert again.body_.network is network  # shared, so it must not have been trained
+    for layer in network.lower.model.layers:
+        assert not layer.trainable
+
+
+def test_batch_normalisation_stays(data):
+    tuned = member(unfreeze="all", learning_rate=0.05).fit(*data[:2])
+    start = tuned.body_.network.upper.get_weights()
+    own = [w for w in tuned.head_.model_.weights if "batch_normalization" in w.path]
+    frozen = [
+        value
+        for value, w in zip(start, tuned.body_.network.upper.weights, strict=True)
+        if "batch_normalization" in w.path
+    ]
+    assert len(own) == 4
+    for variable, value in zip(own, frozen, strict=True):
+        np.testing.assert_array_equal(np.asarray(variable), value)
+
+
+@pytest.mark.parametrize("unfreeze", [1, "all"])
+def test_each_view_passes_the_frozen_part_once(data, passes, unfreeze):
+    store = FeatureStore()
+    stage = Stage([("a", member(store=store)), ("b", member(store=store, dropout=0.0))], cv=2)
+    stage.set_params(a__unfreeze=unfreeze, b__unfreeze=unfreeze)
+    stage.fit(data[0], data[1], groups=data[2])
+    views = 3 if unfreeze == 1 else 1
+    ours = {dihedral(image, view).tobytes() for image in data[0] for view in range(views)}
+    assert len([image for image in passes if image in ours]) == 48 * views
+
+
+def test_the_model_goes_from_image_to_probability(data, fitted):
+    direct = np.asarray(fitted.model_(data[0][:4].astype(np.float32), training=False))
+    one_view = member(epochs=12, learning_rate=0.02).set_params(views=3)
+    assert fitted.model_.input_shape == (None, 32, 32, 3)
+    assert direct.shape == (4, 3)
+    mean = np.mean(
+        [
+            np.asarray(fitted.model_(dihedral(data[0][:4], v).astype(np.float32)))
+            for v in range(one_view.views)
+        ],
+        axis=0,
+    )
+    np.testing.assert_allclose(fitted.predict_proba(data[0][:4]), mean, atol=2e-3)
+
+
+@pytest.mark.parametrize("unfreeze", [1, "all"])
+def test_a_saved_classifier_predicts_the_same(data, tmp_path, unfreeze):
+    before = member(unfreeze=unfreeze, view_mean="log").fit(*data[:2])
+    save(before, tmp_path / "one.h5")
+    after = load(tmp_path / "one.h5")
+    np.testing.assert_array_equal(after.predict_proba(data[0]), before.predict_proba(data[0]))
+    save(after, tmp_path / "two.h5")
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+    with pytest.raises(WeightsError, match="set weights to 'imagenet'"):
+        clone(after).fit(*data[:2])
+
+
+def test_two_fits_are_equal_and_other_seeds_are_not(data):
+    one, same, other = (member(random_state=seed).fit(*data[:2]) for seed in (0, 0, 1))
+    assert_equal_weights(one, same)
+    assert any((a != b).any() for a, b in zip(weights(one), weights(other), strict=True))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"loss": "focal"},
+        {"loss": "logit_adjustment", "class_weight": None},
+        {"sampling": 1.0},
+        {"mixup": 0.2},
+        {"ema": 0.5},
+        {"layer_decay": 0.1},
+        {"warmup": 0.0},
+        {"label_smoothing": 0.0},
+        {"weight_decay": 0.5},
+        {"units": (8,), "batch_normalization": True},
+        {"pooling": "max"},
+    ],
+    ids=str,
+)
+def test_each_parameter_changes_what_is_learnt(data, options):
+    plain, other = member().fit(*data[:2]), member(**options).fit(*data[:2])
+    pairs = zip(weights(plain), weights(other), strict=False)
+    assert any(a.shape != b.shape or (a != b).any() for a, b in pairs) or "pooling" in options
+    assert (plain.predict_proba(data[0]) != other.predict_proba(data[0])).any()
+
+
+def test_early_stopping_looks_at_other_lesions(data):
+    tuned = member(patience=1, epochs=30, validation_fraction=0.3, learning_rate=0.05)
+    tuned.fit(data[0], data[1], groups=data[2])
+    assert "val_loss" in tuned.history_
+    assert len(tuned.history_["loss"]) < 30
+
+
+# --- a training that is killed
+
+
+class Stop(Exception):
+    pass
+
+
+def stopping_after(epoch):
+    import keras
+
+    class StopAfter(keras.callbacks.Callback):
+        def on_epoch_begin(self, at, logs=None):
+            if at == epoch:
+                raise Stop
+
+    return [StopAfter()]
+
+
+@pytest.mark.parametrize("options", [{}, {"mixup": 0.2, "ema": 0.9}], ids=str)
+def test_a_training_goes_on_where_it_stood(data, tmp_path, options):
+    undisturbed = member(epochs=4, **options).fit(*data[:2])
+    kept = member(epochs=4, checkpoint=tmp_path, **options)
+    with pytest.raises(Stop):
+        clone(kept).set_params(callbacks=stopping_after(2)).fit(*data[:2])
+    resumed = kept.fit(*data[:2])
+    assert_equal_weights(resumed, undisturbed)
+    assert resumed.history_ == undisturbed.history_
+
+
+def test_a_finished_training_is_not_repeated(data, tmp_path):
+    first = member(checkpoint=tmp_path).fit(*data[:2])
+    again = member(checkpoint=tmp_path, callbacks=stopping_after(0)).fit(*data[:2])
+    assert_equal_weights(first, again)
+
+
+@pytest.mark.parametrize("change", ["seed", "epochs", "labels", "images", "weights"])
+def test_other_trainings_do_not_meet(data, tmp_path, change):
+    X, y, _ = data
+    first = member(checkpoint=tmp_path).fit(X, y)
+    other, weight = member(checkpoint=tmp_path), None
+    if change == "seed":
+        other.set_params(random_state=1)
+    elif change == "epochs":
+        other.set_params(epochs=3)
+    elif change == "labels":
+        y = y[::-1]
+    elif change == "images":
+        X = X[::-1].copy()
+    else:
+        weight = np.linspace(1, 2, len(y))
+    other.fit(X, y, sample_weight=weight)
+    assert len(list(tmp_path.glob("*.checkpoint"))) == 2
+    assert any((a != b).any() for a, b in zip(weights(first), weights(other), strict=True))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
+def test_a_damaged_checkpoint_is_set_aside(data, tmp_path, damage):
+    first = member(checkpoint=tmp_path).fit(*data[:2])
+    (path,) = tmp_path.glob("*.checkpoint")
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+    path.write_bytes(
+        {"cut": content[:-9], "empty": b"", "foreign": b"PK" * 99}.get(damage, content)
+    )
+    with pytest.warns(CheckpointWarning, match="the training starts again"):
+        again = member(checkpoint=tmp_path).fit(*data[:2])
+    assert_equal_weights(first, again)
+    assert len(list(tmp_path.glob("*.damaged"))) == 1
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"unfreeze": "conv9"}, "unfreeze: 'conv9' – tiny_transfer has no such layer"),
+        ({"unfreeze": 7}, "tiny_transfer has 2 blocks"),
+        ({"unfreeze": False}, "tiny_transfer has 2 blocks"),
+        ({"views": 0}, "views: 0 – there are eight ways"),
+        ({"views": 9}, "views: 9 – there are eight ways"),
+        ({"image_size": (32, 48)}, "images of 32 × 48 pixels cannot be turned"),
+        ({"epochs": 0}, r"epochs=0 \(at least 1\)"),
+        ({"loss": "hinge", "ema": 1.0}, r"loss='hinge' .*ema=1.0"),
+        ({"mixup": -1, "layer_decay": 0}, r"layer_decay=0 .*mixup=-1"),
+        ({"view_mean": "median"}, "view_mean='median'"),
+    ],
+    ids=str,
+)
+def test_parameters_that_cannot_be_used(data, options, match):
+    with pytest.raises(InputError, match=match):
+        member(**options).fit(*data[:2])
+
+
+def test_a_loss_that_is_not_finite_names_the_remedy(data):
+    with pytest.raises(MemberError, match=r"the loss is not finite .* lower learning_rate"):
+        member(learning_rate=1e30, epochs=3, warmup=0.0).fit(*data[:2])
+
+
+# --- batches
+
+
+def lesson(n=20, n_views=3) -> Lesson:
+    y = np.arange(n) % 4 % 3
+    readers = [
+        lambda at, v=v: np.full((len(at), 2, 2, 1), at[:, None, None, None] + 100.0 * v)
+        for v in range(n_views)
+    ]
+    return Lesson(Activations(readers, n, n_views), np.arange(n), y, np.ones(n, np.float32), 3)
+
+
+def test_every_image_is_seen_once_an_epoch_and_in_every_view():
+    own, seen = lesson(), set()
+    for epoch in range(3):
+        order, views = own.order(0, epoch, 0.0)
+        assert sorted(order) == list(range(20))
+        seen |= set(zip(order.tolist(), views.tolist(), strict=True))
+    assert len(seen) == 60
+
+
+def test_balanced_sampling_draws_the_classes_alike():
+    own = lesson(3000)
+    order, _ = own.order(0, 0, 1.0)
+    assert np.bincount(own.y[order]) / 3000 == pytest.approx(np.full(3, 1 / 3), abs=0.04)
+
+
+def test_rows_come_in_the_view_that_was_asked_for():
+    x, y, _ = lesson().batch(np.array([5, 3, 5]), np.array([2, 0, 1]))
+    assert x[:, 0, 0, 0].tolist() == [205, 3, 105]
+    assert y.argmax(axis=1).tolist() == [1, 0, 1]
+
+
+def test_mixup_keeps_weight_and_mass():
+    batch = lesson().batch(np.arange(20), np.zeros(20, int))
+    weighted = (batch[0], batch[1], np.linspace(1, 2, 20, dtype=np.float32))
+    x, y, weight = mix(weighted, 0.4, np.random.default_rng(0))
+    np.testing.assert_allclose(y.sum(axis=1), 1, atol=1e-6)
+    assert x.shape == batch[0].shape
+    assert (weight > 0.99).all()
+    assert (weight < 2.01).all()
+
+
+def test_views_are_the_eight_symmetries_of_the_square():
+    image = np.arange(9).reshape(1, 3, 3, 1)
+    views = {dihedral(image, view).tobytes() for view in range(8)}
+    assert len(views) == 8
+    assert dihedral(image, 0).tobytes() == image.tobytes()
+
+
+def test_what_does_not_fit_into_memory_goes_to_a_folder(data):
+    small = FeatureStore(max_bytes=20_000)
+    roomy = member().fit(*data[:2])
+    tight = member(store=small).fit(*data[:2])
+    assert_equal_weights(roomy, tight)
+    assert small.nbytes <= 20_000
+    np.testing.assert_array_equal(tight.predict_proba(data[0]), roomy.predict_proba(data[0]))
+
+
+def test_a_full_disk_is_noticed_before_anything_is_computed(data, tmp_path, monkeypatch, passes):
+    import shutil
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 9, 1))
+    with pytest.raises(OSError, match=r"the activations need .* GB, and 0.00 GB are free – free"):
+        member(store=tmp_path / "store").fit(*data[:2])
+    assert not passes
+    assert as_images(data[0]) is not None
