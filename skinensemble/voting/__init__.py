@@ -5,7 +5,8 @@ from __future__ import annotations
 from sklearn.base import clone
 
 from skinensemble.exceptions import InputError, message
-from skinensemble.voting._base import VotingRule, break_ties, check_ballots, last_argmax
+from skinensemble.voting._ballots import break_ties, check_ballots, last_argmax
+from skinensemble.voting._base import VotingRule
 from skinensemble.voting._calibrated import CalibratedVote, calibrated
 from skinensemble.voting._greedy import GreedyVote
 from skinensemble.voting._means import MedianVote, PowerMeanVote, SoftVote, TrimmedMeanVote

@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skinensemble.exceptions import InputError, message
+from skinensemble.voting._ballots import check_ballots
 from skinensemble.voting._base import VotingRule
 from skinensemble.voting._checks import check_committee, check_training
 
@@ -85,6 +86,7 @@ class StackingVote(VotingRule):
     def combine(self, ballots):
         """Return the classifier's probabilities; a class that `y` did not hold has 0."""
         check_is_fitted(self)
+        ballots = check_ballots(ballots)
         check_committee(ballots, self.shape_)
         pooled = np.zeros((len(ballots), self.shape_[1]))
         pooled[:, self.estimator_.classes_] = self.estimator_.predict_proba(_log_ballots(ballots))

@@ -20,8 +20,7 @@ from skinensemble import (
     WeightedMajorityVote,
     list_voting_rules,
 )
-from skinensemble.exceptions import InputError
-from skinensemble.voting import break_ties, check_ballots, last_argmax, resolve_voting_rule
+from skinensemble.voting import break_ties, last_argmax, resolve_voting_rule
 
 
 def cases(holds=lambda case: True):
@@ -238,32 +237,6 @@ def test_equal_weights_are_none(weights):
     ballots = many(50, 4, 3)
     pooled = SoftVote(weights).combine(ballots)
     np.testing.assert_allclose(pooled, SoftVote().combine(ballots), rtol=1e-12)
-
-
-BAD = {
-    "NaN": ([[[np.nan, 1.0]]], "sample 0 of member 0"),
-    "infinite": ([[[np.inf, 0.0]]], "sample 0 of member 0"),
-    "negative": ([[[0.5, 0.5], [-0.2, 1.2]]], "sample 0 of member 1"),
-    "sum": ([[[0.5, 0.5]], [[0.5, 0.4]]], "sample 1 of member 0"),
-    "logits": ([[[2.0, 3.0]]] * 12, "sample 0 of member 0.* and 2 more"),
-    "no sample": (np.zeros((0, 2, 2)), r"shape \(0, 2, 2\)"),
-    "no member": (np.zeros((2, 0, 2)), r"shape \(2, 0, 2\)"),
-    "one class": (np.ones((2, 2, 1)), r"shape \(2, 2, 1\)"),
-    "two axes": ([[0.5, 0.5]], r"shape \(1, 2\)"),
-}
-
-
-@pytest.mark.parametrize("ballots, shown", BAD.values(), ids=BAD)
-def test_bad_ballots_are_refused_with_their_place(ballots, shown):
-    with pytest.raises(InputError, match=rf"^ballots: {shown} – .+ – (pass|stack) "):
-        check_ballots(ballots)
-
-
-@pytest.mark.parametrize("total", [1 - 9e-4, 1.0, 1 + 9e-4])
-def test_sums_of_float32_networks_are_scaled_to_one(total):
-    ballots = check_ballots(np.array([[[0.25, 0.75]]]) * total)
-    assert ballots.dtype == np.float64
-    np.testing.assert_allclose(ballots, [[[0.25, 0.75]]], rtol=1e-12)
 
 
 def test_rules_are_cloned_and_printed_like_estimators():
