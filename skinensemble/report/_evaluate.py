@@ -25,7 +25,7 @@ from skinensemble.routing import joint_proba
 from skinensemble.stage import Stage
 from skinensemble.thresholds import lesion_scores
 from skinensemble.validation import content_digests, encode_known
-from skinensemble.voting import SoftVote, VotingRule, resolve_voting_rule
+from skinensemble.voting import SoftVote, VotingRule, resolve_voting_rule, rule_name
 
 __all__ = ["evaluate"]
 
@@ -157,8 +157,10 @@ def _voters(stage: Stage, ballots, rules, notes):
         except CertificateError as error:
             notes.append(f"The rule {name} could not be compared. {error}")
             continue
-        yield "rule", name if isinstance(name, str) else repr(name), rule, ballots
-    if not any(repr(resolve_voting_rule(name)) == repr(stage.voting_) for name in rules):
+        yield "rule", rule_name(name), rule, ballots
+    certificate = getattr(stage.voting_, "certificate_", None)
+    held_out = certificate is not None and certificate.kind == "held-out"
+    if held_out or rule_name(stage.voting_) not in map(rule_name, rules):
         yield "vote", "as trained", stage.voting_, ballots
 
 

@@ -76,8 +76,7 @@ class StackingVote(VotingRule):
         if len(np.unique(y)) < 2:
             why = "a classifier needs two classes to learn from"
             raise InputError(message("y", f"class {y[0]} only", why, "add samples of another"))
-        default = LogisticRegression(solver="newton-cholesky")
-        estimator = default if self.estimator is None else clone(self.estimator)
+        estimator = _default() if self.estimator is None else clone(self.estimator)
         given = {} if sample_weight is None else _weights_for(estimator, weight)
         self.shape_ = checked.shape[1:]
         self.estimator_ = estimator.fit(_log_ballots(checked), y, **given)
@@ -107,7 +106,12 @@ class StackingVote(VotingRule):
         )
         if not _reads_ballots(self.estimator_, *self.shape_):
             raise state.fault("estimator", f"not a classifier of ballots of shape {self.shape_}")
-        self.estimator = clone(self.estimator_)
+        given = clone(self.estimator_)
+        self.estimator = None if repr(given) == repr(_default()) else given
+
+
+def _default() -> LogisticRegression:
+    return LogisticRegression(solver="newton-cholesky")
 
 
 def _weights_for(estimator, weight: np.ndarray) -> dict[str, np.ndarray]:

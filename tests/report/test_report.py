@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from skinensemble import (
     Stage,
     ThresholdVote,
     evaluate,
+    load,
 )
 from skinensemble.exceptions import InputError
 from skinensemble.voting import break_ties
@@ -243,6 +245,23 @@ def test_rules_of_the_users_own(cascade, fresh):
     judged = evaluate(cascade, X, y, groups=lesions, rules=rules, n_resamples=10)
     names = [row.name for row in judged.triage if row.kind == "rule"]
     assert names == ["ThresholdVote(min_sensitivity=0.8)", "majority"]
+
+
+def test_a_loaded_cascade_is_judged_as_before(cascade, fresh, report, tmp_path):
+    X, y, lesions = fresh
+    cascade.save(tmp_path / "cascade.h5")
+    back = load(tmp_path / "cascade.h5")
+    assert str(evaluate(back, X, y, groups=lesions, n_resamples=100)) == str(report)
+
+
+def test_a_threshold_set_on_fresh_lesions_is_shown_beside_the_rule_of_its_name(cascade, fresh):
+    X, y, lesions = fresh
+    certified = deepcopy(cascade)
+    certified.certify(X, y, groups=lesions)
+    judged = evaluate(certified, X, y, groups=lesions, n_resamples=5)
+    assert row(judged.triage, "as trained").misses == np.sum(
+        np.isin(y, MALIGNANT) & ~certified.predict_malignant(X)
+    )
 
 
 def test_without_groups_each_image_is_a_lesion(cascade, fresh):

@@ -10,6 +10,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
 
 from skinensemble import (
+    CalibratedVote,
     MajorityVote,
     MedianVote,
     PowerMeanVote,
@@ -20,7 +21,7 @@ from skinensemble import (
     WeightedMajorityVote,
     list_voting_rules,
 )
-from skinensemble.voting import break_ties, last_argmax, resolve_voting_rule
+from skinensemble.voting import break_ties, last_argmax, resolve_voting_rule, rule_name
 
 
 def cases(holds=lambda case: True):
@@ -237,6 +238,30 @@ def test_equal_weights_are_none(weights):
     ballots = many(50, 4, 3)
     pooled = SoftVote(weights).combine(ballots)
     np.testing.assert_allclose(pooled, SoftVote().combine(ballots), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        *((resolve_voting_rule(name), name) for name in list_voting_rules()),
+        ("soft", "soft"),
+        (PowerMeanVote(power=0), "geometric"),
+        (PowerMeanVote(np.float64(0.5)), "power_mean"),
+        (PowerMeanVote(2), "PowerMeanVote(power=2)"),
+        (CalibratedVote(SoftVote()), "calibrated"),
+        (ThresholdVote(SoftVote(), min_sensitivity=0.95), "threshold"),
+        (CalibratedVote(MedianVote(), "platt"), "CalibratedVote(base='median', method='platt')"),
+        (ThresholdVote(SoftVote([1, 2])), "ThresholdVote(base=SoftVote(weights=[1, 2]))"),
+        (
+            ThresholdVote(CalibratedVote(SoftVote()), min_sensitivity=0.9),
+            "ThresholdVote(base='calibrated', min_sensitivity=0.9)",
+        ),
+    ],
+)
+def test_a_rule_has_its_short_name_however_it_is_written(rule, name):
+    before = repr(rule)
+    assert rule_name(rule) == name
+    assert repr(rule) == before
 
 
 def test_rules_are_cloned_and_printed_like_estimators():
