@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from skinensemble.builders import DEFAULT_BACKBONES, make_stage
+from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
 from skinensemble.cascade._decide import BallotDecisions
 from skinensemble.cascade._withhold import accepted, best_malignant, learn_referrals
 from skinensemble.exceptions import InputError, first_few, message
@@ -45,7 +45,8 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
     triage : Stage, default=None
         None: three EfficientNet-Lite members, as :func:`make_cascade` builds them.
     diagnosis : Stage, default=None
-        None: the members of `triage`, by soft vote.
+        None: the members of `triage`, by soft vote; calibrated by temperature if the triage is
+        calibrated by any method.
     malignant : sequence of labels or callable, default=("akiec", "bcc", "mel")
         Labels that count as malignant, or a function from the classes to a boolean mask. Public
         code does not agree on actinic keratoses (akiec); look before you compare figures.
@@ -350,10 +351,8 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
     def _stages(self) -> tuple[Stage, Stage]:
         triage = make_stage(*DEFAULT_BACKBONES) if self.triage is None else clone(self.triage)
         if self.diagnosis is None:
-            diagnosis = clone(triage).set_params(voting="soft")
-        else:
-            diagnosis = clone(self.diagnosis)
-        return triage, diagnosis
+            return triage, make_diagnosis(triage)
+        return triage, clone(self.diagnosis)
 
     def _diagnoses(self, X, rows):
         """Second stage: the diagnosis and its votes, for the samples found malignant."""
