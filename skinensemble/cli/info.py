@@ -134,6 +134,8 @@ def _promise(rule) -> str:
 
 def _member(name: str, member, shared) -> dict[str, Any]:
     found: dict[str, Any] = {"name": name, "type": member.raw("type", str)}
+    for inner in {"classifier", "estimator"} & member.keys():
+        return {**_member(name, member.nested(inner), shared), "type": found["type"]}
     if {"body", "head"} <= member.keys():
         network = shared.nested(member.nested("body").raw("network", str))
         found["backbone"] = network.raw("backbone", str)

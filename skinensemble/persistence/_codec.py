@@ -24,6 +24,7 @@ TYPES = {
     "BackboneFeatures": "skinensemble.features",
     "CalibratedVote": "skinensemble.voting",
     "Cascade": "skinensemble.cascade",
+    "CollapsedMember": "skinensemble.members",
     "DenseHead": "skinensemble.members",
     "GreedyVote": "skinensemble.voting",
     "MajorityVote": "skinensemble.voting",
