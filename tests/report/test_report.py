@@ -19,7 +19,7 @@ from skinensemble import (
     evaluate,
     load,
 )
-from skinensemble.exceptions import InputError
+from skinensemble.exceptions import InputError, UngroupedWarning
 from skinensemble.voting import break_ties
 
 
@@ -266,7 +266,13 @@ def test_a_threshold_set_on_fresh_lesions_is_shown_beside_the_rule_of_its_name(c
 
 def test_without_groups_each_image_is_a_lesion(cascade, fresh):
     X, y, _ = fresh
-    assert evaluate(cascade, X, y, n_resamples=5).n_lesions == len(y)
+    text = (
+        "^groups: not given – images of one lesion count as several, so .* – pass groups=lesion_i"
+    )
+    with pytest.warns(UngroupedWarning, match=text):
+        judged = evaluate(cascade, X, y, n_resamples=5)
+    assert judged.n_lesions == len(y)
+    assert str(judged).startswith("Attention: lesions not known: images of one lesion count as se")
 
 
 def test_one_side_only_gives_what_can_be_given(cascade, fresh):
