@@ -266,9 +266,7 @@ def test_a_threshold_set_on_fresh_lesions_is_shown_beside_the_rule_of_its_name(c
 
 def test_without_groups_each_image_is_a_lesion(cascade, fresh):
     X, y, _ = fresh
-    text = (
-        "^groups: not given – images of one lesion count as several, so .* – pass groups=lesion_i"
-    )
+    text = "^groups: not given – images of one lesion count as several, so .* – pass groups=lesion"
     with pytest.warns(UngroupedWarning, match=text):
         judged = evaluate(cascade, X, y, n_resamples=5)
     assert judged.n_lesions == len(y)
