@@ -16,6 +16,7 @@ _HOME = {
     "CalibratedVote": "voting",
     "Cascade": "cascade",
     "Certificate": "thresholds",
+    "CollapsedMember": "members",
     "DenseHead": "members",
     "FeatureStore": "features",
     "GreedyVote": "voting",

@@ -1,12 +1,14 @@
-"""Stages built from the names of their backbones."""
+"""Stages built from the names of their backbones, and one built after another."""
 
 from __future__ import annotations
+
+from sklearn.base import clone
 
 from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.members import TransferClassifier
 from skinensemble.stage import Stage
 
-__all__ = ["DEFAULT_BACKBONES", "make_stage"]
+__all__ = ["DEFAULT_BACKBONES", "make_diagnosis", "make_stage"]
 
 DEFAULT_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 """Backbones whose ImageNet weights need no weights host (extra ``offline``)."""
@@ -50,6 +52,24 @@ def make_stage(
         for backbone in backbones
     ]
     return Stage(members, voting=voting, cv=cv, refit=refit, verbose=options.get("verbose", 0))
+
+
+def make_diagnosis(triage: Stage, voting="soft") -> Stage:
+    """Build the stage that diagnoses, with the members of a triage.
+
+    Parameters
+    ----------
+    triage : Stage
+    voting : str or VotingRule, default="soft"
+
+    Returns
+    -------
+    Stage
+        Not fitted. If the triage is calibrated it is by temperature, the one method that any
+        number of classes can have.
+    """
+    calibration = None if triage.calibration is None else "temperature"
+    return clone(triage).set_params(voting=voting, calibration=calibration)
 
 
 def _names(backbones) -> list[str]:

@@ -16,7 +16,8 @@ Every message reads ``<what>: <thing> – <why> – <what to do>``; :func:`messa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 __all__ = [
     "CertificateError",
@@ -103,14 +104,25 @@ def message(what: str, thing: object, why: str, remedy: str) -> str:
     return f"{what}: {thing} – {why} – {remedy}"
 
 
-def first_few(items: Iterable[object], limit: int = 10) -> str:
+def first_few(items: Iterable, limit: int = 10, show: Callable[[Any], str] = str) -> str:
     """Return the first `limit` items, separated by commas, and how many more there are.
+
+    Parameters
+    ----------
+    items : iterable
+    limit : int, default=10
+    show : callable, default=str
+        How an item reads; only those shown are asked.
+
+    Returns
+    -------
+    str
 
     Examples
     --------
     >>> first_few(["a", "b", "c"], limit=2)
     'a, b … and 1 more'
     """
-    shown = [str(item) for item in items]
-    rest = len(shown) - limit
-    return ", ".join(shown[:limit]) + (f" … and {rest} more" if rest > 0 else "")
+    items = list(items)
+    rest = len(items) - limit
+    return ", ".join(map(show, items[:limit])) + (f" … and {rest} more" if rest > 0 else "")

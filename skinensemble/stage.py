@@ -316,15 +316,13 @@ class Stage(ClassifierMixin, _BaseComposition):
             Prints as a table and one sentence.
         """
         check_is_fitted(self)
-        plain = isinstance(self.voting, str) and self.calibration is None
-        voting = self.voting if plain else clone(self.voting_)
         return compare(
             self.ballots_,
             self.targets_,
             names=self._names,
             folds=self.folds_,
             groups=self.lesions_,
-            voting=voting,
+            voting=self.voting_,
             **options,
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from skinensemble.exceptions import InputError, first_few, message
 
-__all__ = ["DIAGNOSES", "MALIGNANT", "malignant_mask"]
+__all__ = ["DIAGNOSES", "MALIGNANT", "SIDES", "malignant_mask"]
 
 DIAGNOSES: dict[str, str] = {
     "akiec": "actinic keratosis / Bowen's disease",
@@ -24,6 +24,9 @@ DIAGNOSES: dict[str, str] = {
 
 MALIGNANT: tuple[str, ...] = ("akiec", "bcc", "mel")
 """Codes that count as malignant by default (akiec: a precursor of carcinoma, or one in situ)."""
+
+SIDES = np.array(["benign", "malignant"])
+"""Labels of the triage; the second is the positive one."""
 
 
 def malignant_mask(

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
+from skinensemble.taxonomy import SIDES
 
-__all__ = ["SIDES", "Verdict"]
-
-SIDES = np.array(["benign", "malignant"])
-"""Labels of the triage; the second is the positive one."""
+__all__ = ["Verdict"]
 
 
 @dataclass(frozen=True)

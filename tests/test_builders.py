@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from sklearn.naive_bayes import GaussianNB
 
-from skinensemble import MajorityVote, ThresholdVote, TransferClassifier, list_backbones
-from skinensemble.builders import DEFAULT_BACKBONES, make_stage
+from skinensemble import (
+    CalibratedVote,
+    MajorityVote,
+    ThresholdVote,
+    TransferClassifier,
+    list_backbones,
+)
+from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
 from skinensemble.cascade import make_cascade
 from skinensemble.exceptions import InputError
 
@@ -76,6 +82,26 @@ def test_a_threshold_is_for_the_triage_alone(asked, triage, diagnosis):
     cascade = make_cascade("resnet50", **asked)
     assert repr(cascade.triage.voting) == repr(triage)
     assert repr(cascade.diagnosis.voting) == repr(diagnosis)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "of_types"),
+    [(None, None), ("temperature", "temperature")]
+    + [(method, "temperature") for method in ("platt", "isotonic")],
+)
+def test_types_are_calibrated_by_temperature(calibration, of_types):
+    cascade = make_cascade("resnet50", calibration=calibration)
+    assert cascade.triage.calibration == calibration
+    assert cascade.diagnosis.calibration == of_types
+    diagnosis = make_diagnosis(cascade.triage)
+    assert (diagnosis.calibration, diagnosis.voting) == (of_types, "soft")
+
+
+@pytest.mark.parametrize("voting", [CalibratedVote(method="platt"), CalibratedVote("quorum")])
+def test_a_calibrated_vote_for_two_classes_is_for_the_triage_alone(voting):
+    assert make_cascade("resnet50", voting=voting).diagnosis.voting == "soft"
+    rule = CalibratedVote("median")
+    assert repr(make_cascade("resnet50", voting=rule).diagnosis.voting) == repr(rule)
 
 
 def test_a_promise_of_nothing_is_not_taken_for_the_default():

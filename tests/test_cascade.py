@@ -282,6 +282,16 @@ def test_it_works_inside_scikit_learn(data):
     assert len(search.cv_results_["params"]) == 2
 
 
+@pytest.mark.parametrize("calibration", ["temperature", "isotonic", "platt"])
+def test_the_members_of_a_calibrated_triage_diagnose(data, fresh, calibration):
+    X, y, lesions = data
+    stage = Stage(committee(), cv=3, calibration=calibration)
+    cascade = Cascade(stage, random_state=0).fit(X, y, groups=lesions)
+    assert cascade.triage_.voting_.method == calibration
+    assert cascade.diagnosis_.voting_.method == "temperature"
+    np.testing.assert_allclose(cascade.predict_proba(fresh[0]).sum(axis=1), 1)
+
+
 def test_pickle(plain, fresh):
     back = pickle.loads(pickle.dumps(plain))
     np.testing.assert_array_equal(back.predict_proba(fresh[0]), plain.predict_proba(fresh[0]))

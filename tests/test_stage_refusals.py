@@ -42,7 +42,7 @@ def test_the_cause_of_a_failure_is_kept(data):
 
 def test_scores_that_are_no_probabilities_are_refused(data):
     X, y, lesions = data
-    with pytest.raises(InputError, match=r"ballots: sample 0 of member 1, .* not summing to 1 – "):
+    with pytest.raises(InputError, match=r"ballots: sample 0 of member 1 .* not summing to 1 – "):
         Stage([committee()[0], ("odd", Scripted("scores"))], cv=3).fit(X, y, groups=lesions)
 
 

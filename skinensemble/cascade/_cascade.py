@@ -9,14 +9,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from skinensemble.builders import DEFAULT_BACKBONES, make_stage
+from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
+from skinensemble.cascade._collapse import collapse_finished
 from skinensemble.cascade._decide import BallotDecisions
 from skinensemble.cascade._withhold import accepted, best_malignant, learn_referrals
 from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.referral import Referral, resolve_referral
 from skinensemble.routing import joint_proba
 from skinensemble.stage import Stage
-from skinensemble.taxonomy import MALIGNANT, malignant_mask
+from skinensemble.taxonomy import MALIGNANT, SIDES, malignant_mask
 from skinensemble.thresholds import Certificate
 from skinensemble.validation import (
     check_groups,
@@ -25,7 +26,7 @@ from skinensemble.validation import (
     group_copies,
     lesion_folds,
 )
-from skinensemble.verdict import SIDES, Verdict
+from skinensemble.verdict import Verdict
 
 __all__ = ["Cascade"]
 
@@ -43,9 +44,12 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     triage : Stage, default=None
-        None: three EfficientNet-Lite members, as :func:`make_cascade` builds them.
+        None: three EfficientNet-Lite members, as :func:`make_cascade` builds them. Finished members
+        (:class:`PretrainedMember`, ``FrozenEstimator``) may answer benign or malignant, or name
+        diagnoses: then their probabilities are added up by side.
     diagnosis : Stage, default=None
-        None: the members of `triage`, by soft vote.
+        None: the members of `triage`, by soft vote; calibrated by temperature if the triage is
+        calibrated by any method.
     malignant : sequence of labels or callable, default=("akiec", "bcc", "mel")
         Labels that count as malignant, or a function from the classes to a boolean mask. Public
         code does not agree on actinic keratoses (akiec); look before you compare figures.
@@ -138,6 +142,7 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
         self.malignant_ = self.classes_[mask]
         lesions = check_groups(groups, encoded, self.classes_)
         triage, diagnosis = self._stages()
+        triage = collapse_finished(triage, self.classes_, self.malignant_)
         # What cannot work must fail now, not after every image has passed every backbone.
         for stage, labels in ((triage, mask[encoded].astype(int)), (diagnosis, encoded)):
             rule = stage.voting_rule()
@@ -350,10 +355,8 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
     def _stages(self) -> tuple[Stage, Stage]:
         triage = make_stage(*DEFAULT_BACKBONES) if self.triage is None else clone(self.triage)
         if self.diagnosis is None:
-            diagnosis = clone(triage).set_params(voting="soft")
-        else:
-            diagnosis = clone(self.diagnosis)
-        return triage, diagnosis
+            return triage, make_diagnosis(triage)
+        return triage, clone(self.diagnosis)
 
     def _diagnoses(self, X, rows):
         """Second stage: the diagnosis and its votes, for the samples found malignant."""

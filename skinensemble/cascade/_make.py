@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skinensemble.builders import DEFAULT_BACKBONES, make_stage
+from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
 from skinensemble.cascade._cascade import Cascade
 from skinensemble.exceptions import InputError, message
 from skinensemble.taxonomy import MALIGNANT
@@ -77,11 +77,10 @@ def make_cascade(
         raise InputError(message("min_sensitivity", min_sensitivity, why, 'use voting="threshold"'))
     backbones = backbones or DEFAULT_BACKBONES
     shared = {"weights": weights, "cv": cv, "refit": refit, "verbose": verbose, **options}
-    triage = make_stage(*backbones, voting=voting, **shared)
-    diagnosis = make_stage(*backbones, voting=_for_types(voting), **shared)
+    triage = make_stage(*backbones, voting=voting, **shared).set_params(calibration=calibration)
     return Cascade(
-        triage.set_params(calibration=calibration),
-        diagnosis.set_params(calibration=None if calibration is None else "temperature"),
+        triage,
+        make_diagnosis(triage, _for_types(voting)),
         malignant=malignant,
         route=route,
         refer=refer,

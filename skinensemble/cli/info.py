@@ -110,6 +110,9 @@ def _voting(rule) -> dict[str, Any]:
     found: dict[str, Any] = {"rule": kind}
     if "base" in keys:
         found["base"] = _base(rule.nested("base"))
+    method = _calibration(rule)
+    if method is not None:
+        found["calibration"] = method
     if "certificate" in keys and rule.raw("certificate") is not None:
         certificate = rule.nested("certificate")
         found["certificate"] = {key: certificate.raw(key) for key in sorted(certificate.keys())}
@@ -123,6 +126,13 @@ def _base(rule) -> str:
     return f"{kind} over {_base(rule.nested('base'))}" if "base" in parts else kind
 
 
+def _calibration(rule) -> str | None:
+    """Return the method by which the pooled probabilities are calibrated, if they are."""
+    if rule.raw("type", str) == "CalibratedVote":
+        return rule.nested("params").raw("method", str)
+    return _calibration(rule.nested("base")) if rule.keys() & {"base"} else None
+
+
 def _promise(rule) -> str:
     from skinensemble.thresholds import Certificate
 
@@ -134,6 +144,8 @@ def _promise(rule) -> str:
 
 def _member(name: str, member, shared) -> dict[str, Any]:
     found: dict[str, Any] = {"name": name, "type": member.raw("type", str)}
+    for inner in {"classifier", "estimator"} & member.keys():
+        return {**_member(name, member.nested(inner), shared), "type": found["type"]}
     if {"body", "head"} <= member.keys():
         network = shared.nested(member.nested("body").raw("network", str))
         found["backbone"] = network.raw("backbone", str)
@@ -198,6 +210,8 @@ def _trained_on(training: dict[str, Any]) -> str:
 def _stage_lines(name: str, stage: dict[str, Any]) -> list[str]:
     voting = stage["voting"]
     rule = f"{voting['rule']} over {voting['base']}" if "base" in voting else voting["rule"]
+    if "calibration" in voting:
+        rule += f"; calibrated by {voting['calibration']}"
     lines = [f"{name.capitalize()}: {_join(stage['classes'])}; vote: {rule}"]
     if "promise" in voting:
         lines.append(f"  {voting['promise']}")

@@ -18,8 +18,8 @@ from skinensemble.voting import (
     ThresholdVote,
     VotingRule,
     check_ballots,
-    list_voting_rules,
     resolve_voting_rule,
+    rule_name,
 )
 
 # Quick to learn: the comparison is made after every fit. Stacking, by name, takes longer.
@@ -141,26 +141,17 @@ def _voters(bank: _Bank, names, voting, rules):
         own = resolve_voting_rule(voting)
     vote = bank.judge(own)
     # What the vote is by another name is no other rule.
-    same = {_name(one) for one in (voting, own, own.get_params(deep=False).get("base", own))}
+    same = {rule_name(one) for one in (voting, own, own.get_params(deep=False).get("base", own))}
     voters = [("member", name, *bank.judge(SoftVote(), [i])) for i, name in enumerate(names)]
     for given in rules:
-        name, rule = _name(given), resolve_voting_rule(given)
+        name, rule = rule_name(given), resolve_voting_rule(given)
         if name in same:
             continue
         try:
             voters.append(("rule", name, *bank.judge(rule)))
         except InputError as error:
             notes.append(f"The rule {name} could not be compared. {error}")
-    return [*voters, ("vote", _name(voting), *vote)], notes
-
-
-def _name(voting: str | VotingRule) -> str:
-    if isinstance(voting, str):
-        return voting
-    plain = [
-        name for name in list_voting_rules() if repr(resolve_voting_rule(name)) == repr(voting)
-    ]
-    return plain[0] if plain else " ".join(repr(voting).split())
+    return [*voters, ("vote", rule_name(voting), *vote)], notes
 
 
 def _values(y, decided, proba, weights) -> dict[str, np.ndarray]:

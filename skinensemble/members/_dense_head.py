@@ -14,7 +14,13 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from skinensemble.exceptions import InputError, MemberError, message
 from skinensemble.members._network import build_head, fold_scaling
 from skinensemble.members._stack import Part, train_side_by_side
-from skinensemble.persistence._codec import dump_params, load_params, load_weights
+from skinensemble.persistence._codec import (
+    dump_feature_names,
+    dump_params,
+    load_feature_names,
+    load_params,
+    load_weights,
+)
 from skinensemble.validation import check_labels
 
 __all__ = ["DenseHead"]
@@ -221,6 +227,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
                 out.array(f"{i:04d}", value) for i, value in enumerate(self.model_.get_weights())
             ],
             "history": self.history_ if finite else {},
+            **dump_feature_names(self),
         }
 
     def _load(self, state):
@@ -228,6 +235,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         _check_head(self)
         self.classes_ = state.labels("classes")
         self.n_features_in_ = int(state.number("n_features", 1, 2**24))
+        load_feature_names(self, state)
         self.history_ = state.raw("history", dict)
         if not isinstance(self.activation, str):
             raise state.fault("params.activation", "not the name of an activation")

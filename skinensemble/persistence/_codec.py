@@ -18,12 +18,23 @@ import numpy as np
 from skinensemble.exceptions import InputError, ModelFileError, first_few, message
 from skinensemble.persistence.container import Container
 
-__all__ = ["State", "Writer", "decode", "dump_params", "encode", "load_params", "load_weights"]
+__all__ = [
+    "State",
+    "Writer",
+    "decode",
+    "dump_feature_names",
+    "dump_params",
+    "encode",
+    "load_feature_names",
+    "load_params",
+    "load_weights",
+]
 
 TYPES = {
     "BackboneFeatures": "skinensemble.features",
     "CalibratedVote": "skinensemble.voting",
     "Cascade": "skinensemble.cascade",
+    "CollapsedMember": "skinensemble.members",
     "CutBody": "skinensemble.features",
     "DenseHead": "skinensemble.members",
     "FoldMembers": "skinensemble.committee",
@@ -272,6 +283,23 @@ def load_params(estimator, state: State, *, without=()) -> None:
         raise state.fault("params", f"missing or unknown: {odd}")
     for name in expected:
         setattr(estimator, name, _from_json(values.raw(name), values, name))
+
+
+def dump_feature_names(estimator) -> dict:
+    """Return the names of the columns that an estimator was fitted on, where it knows them."""
+    names = getattr(estimator, "feature_names_in_", None)
+    return {} if names is None else {"feature_names": names.tolist()}
+
+
+def load_feature_names(estimator, state: State) -> None:
+    """Give an estimator the names of its columns, where the file has them."""
+    if not state.keys() & {"feature_names"}:
+        return
+    names = state.raw("feature_names", list)
+    distinct = len({name for name in names if isinstance(name, str)})
+    if not distinct == len(names) == estimator.n_features_in_:
+        raise state.fault("feature_names", f"not {estimator.n_features_in_} distinct names")
+    estimator.feature_names_in_ = np.array(names, dtype=object)
 
 
 def load_weights(model, state: State) -> None:

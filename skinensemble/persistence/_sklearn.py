@@ -75,7 +75,7 @@ def dump(estimator, out) -> dict:
         return {"type": kind, "steps": [[n, out.estimator(n, step)] for n, step in estimator.steps]}
     if kind == "FrozenEstimator":
         return {"type": kind, "estimator": out.estimator("frozen", estimator.estimator)}
-    from skinensemble.persistence._codec import dump_params
+    from skinensemble.persistence._codec import dump_feature_names, dump_params
 
     fitted = {}
     for attribute, axes in _STATE[kind][1].items():
@@ -89,7 +89,8 @@ def dump(estimator, out) -> dict:
             fitted[attribute] = int(value)
         else:
             fitted[attribute] = out.array(attribute, _storable(np.asarray(value), axes))
-    return {"type": kind, "params": dump_params(estimator), "fitted": fitted}
+    params, names = dump_params(estimator), dump_feature_names(estimator)
+    return {"type": kind, "params": params, "fitted": fitted, **names}
 
 
 def load(kind: str, state):
@@ -100,7 +101,7 @@ def load(kind: str, state):
         from sklearn.frozen import FrozenEstimator
 
         return FrozenEstimator(state.estimator("estimator"))
-    from skinensemble.persistence._codec import load_params
+    from skinensemble.persistence._codec import load_feature_names, load_params
 
     module, attributes = _STATE[kind]
     cls = getattr(importlib.import_module(module), kind)
@@ -118,6 +119,7 @@ def load(kind: str, state):
         raise state.fault("fitted", "classes and coefficients do not agree")
     if estimator.n_features_in_ != d:
         raise state.fault("fitted.n_features_in_", f"{estimator.n_features_in_} is not {d}")
+    load_feature_names(estimator, state)
     return estimator
 
 

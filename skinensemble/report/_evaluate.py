@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from skinensemble.cascade import Cascade
-from skinensemble.exceptions import CertificateError
+from skinensemble.exceptions import CertificateError, UngroupedWarning, message
 from skinensemble.metrics import (
     Figure,
     auc,
@@ -25,7 +26,7 @@ from skinensemble.routing import joint_proba
 from skinensemble.stage import Stage
 from skinensemble.thresholds import lesion_scores
 from skinensemble.validation import content_digests, encode_known
-from skinensemble.voting import SoftVote, VotingRule, resolve_voting_rule
+from skinensemble.voting import SoftVote, VotingRule, resolve_voting_rule, rule_name
 
 __all__ = ["evaluate"]
 
@@ -55,7 +56,7 @@ def evaluate(
     y : array-like of shape (n_samples,)
         Diagnoses.
     groups : array-like of shape (n_samples,), default=None
-        Lesion of each sample; None takes each for a lesion of its own.
+        Lesion of each sample; None takes each for a lesion of its own, which warns.
     rules : sequence of str or VotingRule, default=("majority", "soft", "threshold")
         Rules to compare, beside the cascade's own.
     n_resamples : int, default=1000
@@ -73,13 +74,14 @@ def evaluate(
     """
     check_is_fitted(cascade)
     types = encode_known(y, cascade.classes_, "the cascade")
+    notes = [] if groups is not None else [_warn_ungrouped()]
     groups = np.arange(len(types)) if groups is None else np.asarray(groups)
     check_consistent_length(X, types, groups)
     malignant = cascade.malignant_mask_[types]
     weights = lesion_weights(groups, n_resamples, random_state)
     X = cascade.prepare(X)
     ballots = [stage.ballots(X) for stage in (cascade.triage_, cascade.diagnosis_)]
-    notes = _notes_on(cascade, X)
+    notes += _notes_on(cascade, X)
     decided = cascade.decide_sides(ballots[0])
     return Report(
         triage=list(_triage_rows(cascade.triage_, ballots[0], malignant, weights, rules, notes)),
@@ -104,6 +106,13 @@ def evaluate(
         },
         notes=notes,
     )
+
+
+def _warn_ungrouped() -> str:
+    why = "images of one lesion count as several, so the intervals are too narrow"
+    text = message("groups", "not given", why, "pass groups=lesion_ids")
+    warnings.warn(text, UngroupedWarning, stacklevel=3)
+    return f"Attention: lesions not known: {why}."
 
 
 def _notes_on(cascade: Cascade, X) -> list[str]:
@@ -157,8 +166,10 @@ def _voters(stage: Stage, ballots, rules, notes):
         except CertificateError as error:
             notes.append(f"The rule {name} could not be compared. {error}")
             continue
-        yield "rule", name if isinstance(name, str) else repr(name), rule, ballots
-    if not any(repr(resolve_voting_rule(name)) == repr(stage.voting_) for name in rules):
+        yield "rule", rule_name(name), rule, ballots
+    certificate = getattr(stage.voting_, "certificate_", None)
+    held_out = certificate is not None and certificate.kind == "held-out"
+    if held_out or rule_name(stage.voting_) not in map(rule_name, rules):
         yield "vote", "as trained", stage.voting_, ballots
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
+
 from sklearn.base import clone
 
 from skinensemble.exceptions import InputError, message
-from skinensemble.voting._base import VotingRule, break_ties, check_ballots, last_argmax
+from skinensemble.voting._ballots import break_ties, check_ballots, last_argmax
+from skinensemble.voting._base import VotingRule
 from skinensemble.voting._calibrated import CalibratedVote, calibrated
 from skinensemble.voting._greedy import GreedyVote
 from skinensemble.voting._means import MedianVote, PowerMeanVote, SoftVote, TrimmedMeanVote
@@ -35,6 +38,7 @@ __all__ = [
     "list_voting_rules",
     "register_voting_rule",
     "resolve_voting_rule",
+    "rule_name",
 ]
 
 # Prototypes: a name stands for a fresh copy, so that one class may have several names.
@@ -121,3 +125,43 @@ def resolve_voting_rule(voting: str | VotingRule) -> VotingRule:
     known = ", ".join(list_voting_rules())
     remedy = "pass one of these names or a VotingRule instance"
     raise InputError(message("voting", repr(voting), f"not one of {known}", remedy))
+
+
+def rule_name(voting: str | VotingRule) -> str:
+    """Return the name of a rule: the registered one, whichever way its parameters are given.
+
+    Parameters
+    ----------
+    voting : str or VotingRule
+
+    Returns
+    -------
+    str
+        Of a rule that no name stands for, how it is written.
+
+    Examples
+    --------
+    >>> rule_name(CalibratedVote(SoftVote())), rule_name(PowerMeanVote(power=0))
+    ('calibrated', 'geometric')
+    >>> rule_name(CalibratedVote(MedianVote(), "platt"))
+    "CalibratedVote(base='median', method='platt')"
+    """
+    if isinstance(voting, str):
+        return voting
+    for name in list_voting_rules():
+        if _meaning(name) == _meaning(voting):
+            return name
+    parts = voting.get_params(deep=False).items()
+    inner = {key: rule_name(part) for key, part in parts if isinstance(part, VotingRule)}
+    known = {key: name for key, name in inner.items() if name in _RULES}
+    return " ".join(repr(clone(voting).set_params(**known)).split())
+
+
+def _meaning(value):
+    """Return what is equal for rules that are set alike: a name is the rule that it stands for."""
+    if isinstance(value, str) and value in _RULES:
+        value = _RULES[value]
+    if isinstance(value, VotingRule):
+        params = value.get_params(deep=False)
+        return type(value), {key: _meaning(part) for key, part in params.items()}
+    return value if isinstance(value, numbers.Number) else repr(value)

@@ -12,8 +12,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params, load_params
+from skinensemble.voting._ballots import check_ballots
 from skinensemble.voting._base import VotingRule
-from skinensemble.voting._checks import check_training, fit_and_pool, refuse_undefined
+from skinensemble.voting._checks import (
+    check_committee,
+    check_training,
+    fit_and_pool,
+    load_committee,
+    refuse_undefined,
+)
 
 METHODS = ("temperature", "isotonic", "platt")
 # Probabilities of 0 and 1 have no logarithm.
@@ -47,6 +54,8 @@ class CalibratedVote(VotingRule):
         For "isotonic": probabilities, and what they became.
     slope_, intercept_ : float
         For "platt", of the log-odds.
+    n_members_ : int
+        Size of the committee.
 
     References
     ----------
@@ -80,17 +89,31 @@ class CalibratedVote(VotingRule):
 
         return resolve_voting_rule(self.base).learns
 
+    @property
+    def binary(self) -> bool:  # type: ignore[override]
+        """Whether the method or the pooling rule is for two classes only."""
+        from skinensemble.voting import resolve_voting_rule
+
+        return self.method != "temperature" or resolve_voting_rule(self.base).binary
+
     def check_params(self, n_members=None):
         """Refuse what the pooling rule refuses of its parameters."""
         from skinensemble.voting import resolve_voting_rule
 
         resolve_voting_rule(self.base).check_params(n_members)
 
+    def check_classes(self, n_classes):
+        """Refuse an unknown method, and more classes than it or the pooling rule is for."""
+        from skinensemble.voting import resolve_voting_rule
+
+        _check_method(self.method, n_classes)
+        resolve_voting_rule(self.base).check_classes(n_classes)
+
     def check_targets(self, y, groups=None):
         """Refuse what the method or the base cannot learn from."""
         from skinensemble.voting import resolve_voting_rule
 
-        _check_method(self.method, int(y.max()) + 1)
+        self.check_classes(int(np.max(y)) + 1)
         resolve_voting_rule(self.base).check_targets(y, groups)
 
     def fit(self, ballots, y, *, sample_weight=None, groups=None):
@@ -103,9 +126,10 @@ class CalibratedVote(VotingRule):
         """
         from skinensemble.voting import resolve_voting_rule
 
-        _check_method(self.method, np.shape(ballots)[-1])
         ballots, y, weight, _ = check_training(ballots, y, sample_weight, groups)
+        self.check_classes(ballots.shape[2])
         weight = weight * len(y)
+        self.n_members_ = ballots.shape[1]
         self.base_ = resolve_voting_rule(self.base)
         extra = {"sample_weight": sample_weight, "groups": groups}
         pooled = fit_and_pool(self.base_, ballots, y, **extra)
@@ -119,7 +143,7 @@ class CalibratedVote(VotingRule):
 
     def combine(self, ballots):
         """Return the calibrated probabilities, shape (n_samples, n_classes)."""
-        check_is_fitted(self)
+        ballots = self._checked(ballots)
         return self.calibrate(refuse_undefined(self.base_.combine(ballots)))
 
     def calibrate(self, pooled):
@@ -144,11 +168,20 @@ class CalibratedVote(VotingRule):
 
     def decide(self, ballots):
         """Return the decisions of the pooling rule, shape (n_samples,)."""
+        ballots = self._checked(ballots)
         return self.base_.decide(ballots)
 
     def votes(self, ballots):
         """Return what each member would decide by itself under the pooling rule."""
-        return self.base_.votes(ballots)
+        check_is_fitted(self)
+        return self.base_.votes(check_ballots(ballots))
+
+    def _checked(self, ballots) -> np.ndarray:
+        check_is_fitted(self)
+        ballots = check_ballots(ballots)
+        self.check_classes(ballots.shape[2])
+        check_committee(ballots, (self.n_members_,))
+        return ballots
 
     def _fit_temperature(self, pooled, y, weight):
         logs = _logs(pooled)
@@ -182,7 +215,8 @@ class CalibratedVote(VotingRule):
             if (value := getattr(self, f"{name}_", None)) is not None
         }
         params = dump_params(self, without=["base"])
-        return {"params": params, "base": out.estimator("base", self.base_), **fitted}
+        base = out.estimator("base", self.base_)
+        return {"params": params, "base": base, "n_members": self.n_members_, **fitted}
 
     def _load(self, state):
         load_params(self, state, without=["base"])
@@ -190,6 +224,7 @@ class CalibratedVote(VotingRule):
             raise state.fault("params.method", f"{self.method!r:.40} is no method")
         self.base_ = state.estimator("base")
         self.base = clone(self.base_)
+        self.n_members_ = load_committee(state)
         if self.method == "temperature":
             self.temperature_ = float(state.number("temperature", 1e-3, 1e3))
         elif self.method == "isotonic":

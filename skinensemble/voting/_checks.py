@@ -7,7 +7,7 @@ from sklearn.base import clone
 
 from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.validation import check_groups, lesion_folds
-from skinensemble.voting._base import check_ballots
+from skinensemble.voting._ballots import check_ballots
 
 
 def check_weights(weights, length=None, *, name="weights", unit="member") -> np.ndarray:
@@ -101,14 +101,14 @@ def check_training(ballots, y, sample_weight=None, groups=None):
     return ballots, y, weight, check_groups(groups, y, np.arange(n_classes))
 
 
-def check_committee(ballots: np.ndarray, shape: tuple[int, ...]) -> None:
+def check_committee(ballots: np.ndarray, shape: tuple[int | None, ...]) -> None:
     """Refuse ballots of another committee than the one a rule was fitted on.
 
     Parameters
     ----------
     ballots : ndarray of shape (n_samples, n_members, n_classes)
-    shape : tuple of int
-        Number of members, or of members and classes, when the rule was fitted.
+    shape : tuple of int or None
+        Number of members, or of members and classes, when the rule was fitted; None: not known.
 
     Raises
     ------
@@ -116,13 +116,13 @@ def check_committee(ballots: np.ndarray, shape: tuple[int, ...]) -> None:
         When they differ.
     """
     given = ballots.shape[1 : 1 + len(shape)]
-    if given != shape:
+    if shape != (None,) and given != shape:
         why = f"the rule learnt from {_sizes(shape)}"
         remedy = "let the same members vote, or fit the rule again"
         raise InputError(message("ballots", f"of {_sizes(given)}", why, remedy))
 
 
-def _sizes(shape: tuple[int, ...]) -> str:
+def _sizes(shape: tuple[int | None, ...]) -> str:
     units = ("members", "classes")[: len(shape)]
     return " and ".join(f"{n} {unit}" for n, unit in zip(shape, units, strict=True))
 
@@ -133,6 +133,14 @@ def load_weights(state) -> np.ndarray:
     if not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-9:
         raise state.fault("weights", "negative, or not summing to 1")
     return weights
+
+
+def load_committee(state) -> int | None:
+    """Return the size of the committee from a saved file; the first ones did not tell it."""
+    known = state.keys()
+    if "n_members" not in known or state.raw("n_members", (int, type(None))) is None:
+        return None
+    return int(state.number("n_members", 1, 2**31))
 
 
 def weighted_mean(ballots: np.ndarray, weights: np.ndarray) -> np.ndarray:

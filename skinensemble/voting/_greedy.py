@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params
+from skinensemble.voting._ballots import check_ballots
 from skinensemble.voting._base import VotingRule
 from skinensemble.voting._checks import (
     check_committee,
@@ -141,6 +142,7 @@ class GreedyVote(VotingRule):
     def combine(self, ballots):
         """Return the weighted mean probabilities, shape (n_samples, n_classes)."""
         check_is_fitted(self)
+        ballots = check_ballots(ballots)
         check_committee(ballots, self.weights_.shape)
         return weighted_mean(ballots, self.weights_)
 

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 
 from skinensemble.exceptions import InputError, message
-from skinensemble.voting._base import VotingRule, normalise
+from skinensemble.voting._ballots import check_ballots, normalise
+from skinensemble.voting._base import VotingRule
 from skinensemble.voting._checks import check_weights, weighted_mean
 
 # Nearer to 0 than this a power mean is the geometric one, and its root would be all rounding.
@@ -42,6 +43,7 @@ class SoftVote(VotingRule):
 
     def combine(self, ballots):
         """Return the mean probabilities, shape (n_samples, n_classes)."""
+        ballots = check_ballots(ballots)
         if self.weights is None:
             return ballots.mean(axis=1)
         return weighted_mean(ballots, check_weights(self.weights, ballots.shape[1]))
@@ -85,6 +87,7 @@ class PowerMeanVote(VotingRule):
     def combine(self, ballots):
         """Return the power means, shape (n_samples, n_classes)."""
         self.check_params()
+        ballots = check_ballots(ballots)
         if abs(self.power) < _NO_POWER:
             return normalise(_geometric_mean(ballots))
         return normalise(_power_mean(ballots, self.power))
@@ -105,7 +108,7 @@ class MedianVote(VotingRule):
 
     def combine(self, ballots):
         """Return the medians, shape (n_samples, n_classes)."""
-        return normalise(np.median(ballots, axis=1))
+        return normalise(np.median(check_ballots(ballots), axis=1))
 
 
 class TrimmedMeanVote(VotingRule):
@@ -138,6 +141,7 @@ class TrimmedMeanVote(VotingRule):
     def combine(self, ballots):
         """Return the trimmed means, shape (n_samples, n_classes)."""
         self.check_params()
+        ballots = check_ballots(ballots)
         n_members = ballots.shape[1]
         first = int(self.proportion * n_members)
         last = n_members - first - 1

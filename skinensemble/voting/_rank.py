@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.persistence._codec import dump_params
-from skinensemble.voting._base import VotingRule, normalise
+from skinensemble.voting._ballots import check_ballots, normalise
+from skinensemble.voting._base import VotingRule
 from skinensemble.voting._checks import check_committee, check_training
 
 N_QUANTILES = 1001
@@ -62,6 +63,7 @@ class RankVote(VotingRule):
     def combine(self, ballots):
         """Return the averaged ranks as probabilities, shape (n_samples, n_classes)."""
         check_is_fitted(self)
+        ballots = check_ballots(ballots)
         check_committee(ballots, self.grids_.shape[1:])
         columns = zip(ballots.transpose(2, 1, 0), self.grids_.transpose(2, 1, 0), strict=True)
         return normalise(np.stack([_pooled(values, grids) for values, grids in columns], axis=1))

@@ -7,7 +7,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params
-from skinensemble.voting._base import BLOCK, VotingRule, last_argmax
+from skinensemble.voting._ballots import BLOCK, check_ballots, last_argmax
+from skinensemble.voting._base import VotingRule
 from skinensemble.voting._checks import (
     check_committee,
     check_training,
@@ -33,6 +34,7 @@ class MajorityVote(VotingRule):
 
     def combine(self, ballots):
         """Return the share of the members' votes, shape (n_samples, n_classes)."""
+        ballots = check_ballots(ballots)
         return tally(last_argmax(ballots), ballots.shape[2]) / ballots.shape[1]
 
 
@@ -70,6 +72,11 @@ class WeightedMajorityVote(VotingRule):
     def __init__(self, weights=None):
         self.weights = weights
 
+    @property
+    def learns(self) -> bool:
+        """Whether the weights are learnt, and not given."""
+        return self.weights is None
+
     def check_params(self, n_members=None):
         """Refuse weights that are not one number per member, negative, or all zero."""
         if self.weights is not None:
@@ -93,6 +100,7 @@ class WeightedMajorityVote(VotingRule):
     def combine(self, ballots):
         """Return the weighted share of the votes, shape (n_samples, n_classes)."""
         check_is_fitted(self)
+        ballots = check_ballots(ballots)
         check_committee(ballots, self.weights_.shape)
         return tally(last_argmax(ballots), ballots.shape[2], self.weights_)
 
@@ -140,27 +148,11 @@ class QuorumVote(VotingRule):
             why = f"the committee has {n_members} members"
             raise InputError(message("quorum", self.quorum, why, f"choose 1 to {n_members}"))
 
-    def check_targets(self, y, groups=None):
-        """Refuse parameters that cannot work, and more than two classes."""
-        self.check_params()
-        _refuse_multiclass(int(np.max(y)) + 1)
-
-    def fit(self, ballots, y, *, sample_weight=None, groups=None):
-        """Check the quorum and the number of classes; there is nothing to learn.
-
-        Raises
-        ------
-        InputError
-            When the quorum exceeds the number of members, or there are not two classes.
-        """
-        _refuse_multiclass(np.shape(ballots)[2])
-        self.check_params(np.shape(ballots)[1])
-        return self
-
     def combine(self, ballots):
         """Return the probability that a quorum reaches, shape (n_samples, 2)."""
+        ballots = check_ballots(ballots)
         _, n_members, n_classes = ballots.shape
-        _refuse_multiclass(n_classes)
+        self.check_classes(n_classes)
         self.check_params(n_members)
         needed = {"any": 1, "all": n_members}.get(self.quorum, self.quorum)
         place = n_members - needed
@@ -212,10 +204,3 @@ def _log_odds(votes, y, sample_weight, n_classes: int) -> np.ndarray:
     odds = np.maximum(np.log((n_classes - 1) * smoothed / (1 - smoothed)), 0)
     # What exceeds chance by rounding alone must not become the only voice.
     return check_weights(odds if odds.max() > 1e-9 else np.ones(len(odds)))
-
-
-def _refuse_multiclass(n_classes: int) -> None:
-    if n_classes != 2:
-        why = f"a quorum is for one positive class of two, here are {n_classes}"
-        remedy = 'use it for triage, and "soft" or "majority" for the diagnosis'
-        raise InputError(message("voting rule", "quorum", why, remedy))

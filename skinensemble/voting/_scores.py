@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from skinensemble.voting._base import TIE_TOLERANCE, last_argmax
+from skinensemble.voting._ballots import TIE_TOLERANCE, last_argmax
 
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 

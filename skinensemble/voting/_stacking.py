@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skinensemble.exceptions import InputError, message
+from skinensemble.voting._ballots import check_ballots
 from skinensemble.voting._base import VotingRule
 from skinensemble.voting._checks import check_committee, check_training
 
@@ -75,8 +76,7 @@ class StackingVote(VotingRule):
         if len(np.unique(y)) < 2:
             why = "a classifier needs two classes to learn from"
             raise InputError(message("y", f"class {y[0]} only", why, "add samples of another"))
-        default = LogisticRegression(solver="newton-cholesky")
-        estimator = default if self.estimator is None else clone(self.estimator)
+        estimator = _default() if self.estimator is None else clone(self.estimator)
         given = {} if sample_weight is None else _weights_for(estimator, weight)
         self.shape_ = checked.shape[1:]
         self.estimator_ = estimator.fit(_log_ballots(checked), y, **given)
@@ -85,6 +85,7 @@ class StackingVote(VotingRule):
     def combine(self, ballots):
         """Return the classifier's probabilities; a class that `y` did not hold has 0."""
         check_is_fitted(self)
+        ballots = check_ballots(ballots)
         check_committee(ballots, self.shape_)
         pooled = np.zeros((len(ballots), self.shape_[1]))
         pooled[:, self.estimator_.classes_] = self.estimator_.predict_proba(_log_ballots(ballots))
@@ -105,7 +106,12 @@ class StackingVote(VotingRule):
         )
         if not _reads_ballots(self.estimator_, *self.shape_):
             raise state.fault("estimator", f"not a classifier of ballots of shape {self.shape_}")
-        self.estimator = clone(self.estimator_)
+        given = clone(self.estimator_)
+        self.estimator = None if repr(given) == repr(_default()) else given
+
+
+def _default() -> LogisticRegression:
+    return LogisticRegression(solver="newton-cholesky")
 
 
 def _weights_for(estimator, weight: np.ndarray) -> dict[str, np.ndarray]:

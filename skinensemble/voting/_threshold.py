@@ -8,12 +8,18 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.thresholds import Certificate, allowed_misses, certify_threshold, tune_threshold
 from skinensemble.thresholds._tune import check_criterion
+from skinensemble.voting._ballots import check_ballots
 from skinensemble.voting._base import VotingRule
-from skinensemble.voting._checks import check_training, fit_and_pool, refuse_undefined
+from skinensemble.voting._checks import (
+    check_committee,
+    check_training,
+    fit_and_pool,
+    load_committee,
+    refuse_undefined,
+)
 
 _PROMISES = ("sensitivity", "specificity")
 
@@ -50,6 +56,9 @@ class ThresholdVote(VotingRule):
         Probability of the positive class from which on it is the decision.
     certificate_ : Certificate or None
         What is proved, and on how many lesions; None when the criterion proves nothing.
+    n_members_ : int
+        Size of the committee. The threshold is that of these members: without one of them it would
+        promise nothing.
 
     References
     ----------
@@ -98,7 +107,7 @@ class ThresholdVote(VotingRule):
         """Refuse more than two classes, and fewer lesions than the proof needs."""
         from skinensemble.voting import resolve_voting_rule
 
-        _refuse_multiclass(int(y.max()) + 1)
+        self.check_classes(int(np.max(y)) + 1)
         resolve_voting_rule(self.base).check_targets(y, groups)
         if not self._promises():
             check_criterion(self.criterion)
@@ -119,13 +128,12 @@ class ThresholdVote(VotingRule):
         """
         from skinensemble.voting import resolve_voting_rule
 
-        _refuse_multiclass(np.shape(ballots)[-1])
-        # Checked, but pooled as they are: a threshold is the score of a lesion to the last bit.
-        ballots = np.asarray(ballots, dtype=float)
-        _, y, _, lesions = check_training(ballots, y, sample_weight, groups)
+        ballots, y, _, lesions = check_training(ballots, y, sample_weight, groups)
+        self.check_classes(ballots.shape[2])
         base = resolve_voting_rule(self.base)
         extra = {"sample_weight": sample_weight, "groups": None if groups is None else lesions}
         pooled = fit_and_pool(base, ballots, y, **extra)
+        self.n_members_ = ballots.shape[1]
         return self._tune(base, pooled, y, groups, "cross-fitted")
 
     @classmethod
@@ -149,9 +157,9 @@ class ThresholdVote(VotingRule):
         own = isinstance(rule, cls)
         fresh = clone(rule) if own else cls(clone(rule))
         base = rule.base_ if own else rule
-        _refuse_multiclass(np.shape(ballots)[-1])
-        ballots = np.asarray(ballots, dtype=float)
-        _, y, _, _ = check_training(ballots, y, None, groups)
+        ballots, y, _, _ = check_training(ballots, y, None, groups)
+        fresh.check_classes(ballots.shape[2])
+        fresh.n_members_ = ballots.shape[1]
         pooled = base.combine(ballots)
         return fresh.set_params(**promise)._tune(base, pooled, y, groups, "held-out")
 
@@ -184,6 +192,9 @@ class ThresholdVote(VotingRule):
     def combine(self, ballots):
         """Return the pooled probabilities of the base rule; the threshold does not change them."""
         check_is_fitted(self)
+        ballots = check_ballots(ballots)
+        self.check_classes(ballots.shape[2])
+        check_committee(ballots, (self.n_members_,))
         return refuse_undefined(self.base_.combine(ballots))
 
     def decide(self, ballots):
@@ -195,6 +206,8 @@ class ThresholdVote(VotingRule):
 
         Where the pooled probabilities are calibrated, the member's are read in the same way.
         """
+        ballots = check_ballots(ballots)
+        self.check_classes(ballots.shape[2])
         if hasattr(self.base_, "calibrate"):
             alone = self.base_.calibrate(ballots.reshape(-1, ballots.shape[2]))
             ballots = alone.reshape(ballots.shape)
@@ -210,6 +223,7 @@ class ThresholdVote(VotingRule):
             "params": dump_params(keep, without=["base"]),
             "base": out.estimator("base", self.base_),
             "threshold": self.threshold_,
+            "n_members": self.n_members_,
             "certificate": _dump_certificate(self.certificate_),
         }
 
@@ -218,6 +232,7 @@ class ThresholdVote(VotingRule):
         self.base_ = state.estimator("base")
         self.base = clone(self.base_)
         self.threshold_ = float(state.number("threshold", 0, _ABOVE_ONE))
+        self.n_members_ = load_committee(state)
         self.certificate_ = None
         if state.raw("certificate", (dict, type(None))) is not None:
             self.certificate_ = _load_certificate(state.nested("certificate"))
@@ -227,13 +242,6 @@ class ThresholdVote(VotingRule):
 
 # A certified specificity may need a threshold just above every score.
 _ABOVE_ONE = float(np.nextafter(1, 2))
-
-
-def _refuse_multiclass(n_classes: int) -> None:
-    if n_classes != 2:
-        why = f"a threshold decides between two classes, here are {n_classes}"
-        remedy = 'use it for triage, and "soft" or "majority" for the diagnosis'
-        raise InputError(message("voting rule", "threshold", why, remedy))
 
 
 def _dump_certificate(certificate: Certificate | None) -> dict | None:

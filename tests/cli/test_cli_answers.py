@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from committees import MALIGNANT, committee, lesion_table
 
 from skinensemble import Cascade, Referral, Stage, load
 from skinensemble.cli import main
+from skinensemble.persistence import save
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +29,24 @@ def test_info_says_what_is_referred_and_calibrated(saved, capsys):
     assert main(["info", str(saved)]) == 0
     text = capsys.readouterr().out
     referral = load(saved).triage_referral_
-    assert "vote: CalibratedVote over SoftVote" in text
+    assert "malignant; vote: CalibratedVote over SoftVote; calibrated by platt\n" in text
+    assert "nv; vote: SoftVote\n" in text
     assert f"refers: {referral.n_decided_} of {referral.n_lesions_} lesions were decided" in text
     assert main(["info", str(saved), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["route"] == "soft"
+    assert found["stages"]["triage"]["voting"]["calibration"] == "platt"
+    assert "calibration" not in found["stages"]["diagnosis"]["voting"]
     assert found["referrals"]["triage"]["n_errors"] == referral.n_errors_
+
+
+def test_info_names_the_calibration_below_a_threshold(tmp_path, capsys):
+    X, y, lesions = lesion_table(240)
+    stage = Stage(committee(), cv=2, calibration="isotonic", voting="threshold")
+    save(stage.fit(X, np.isin(y, MALIGNANT), groups=lesions), tmp_path / "stage.h5")
+    assert main(["info", str(tmp_path / "stage.h5")]) == 0
+    text = "vote: ThresholdVote over CalibratedVote over SoftVote; calibrated by isotonic"
+    assert text in capsys.readouterr().out
 
 
 def test_train_takes_the_decision_options(train_args, tmp_path, capsys):

@@ -185,6 +185,14 @@ def test_evaluate_prints_a_report_and_says_which_images_were_trained_on(model, f
     assert any("flatter" in note for note in report["notes"])
 
 
+def test_evaluate_says_what_it_does_not_know_of_lesions(model, folder, capsys):
+    assert main(["evaluate", str(model), str(folder)]) == 0
+    out, err = capsys.readouterr()
+    text = "warning: groups: not given – images of one lesion count as several, so the intervals"
+    assert f"{text} are too narrow – pass --lesions" in err
+    assert out.startswith("Attention: lesions not known: ")
+
+
 def test_evaluate_refuses_labels_that_the_cascade_does_not_know(model, folder, tmp_path, capsys):
     mine = tmp_path / "folder"
     shutil.copytree(folder, mine)

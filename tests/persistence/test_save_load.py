@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from codec_edits import CASCADE, NETWORK, edited
+from codec_edits import CASCADE, NETWORK, edited, put
 from committees import CODES, committee, lesion_table
 from container_files import run_python
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
@@ -18,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from tiny_backbone import TINY
 
 from skinensemble import BackboneFeatures, Cascade, DenseHead, Stage, TransferClassifier, load
-from skinensemble.exceptions import InputError
+from skinensemble.exceptions import InputError, ModelFileError
 from skinensemble.persistence import save
 
 CHILD = Path(__file__).with_name("codec_reader.py")
@@ -225,6 +227,37 @@ def test_labels_that_are_no_json_cannot_be_saved(table, tmp_path):
     X, y, _ = table
     with pytest.raises(InputError, match=r"labels: .* must be strings, integers or booleans"):
         save(GaussianNB().fit(X, (y == "mel") + 0.5 - 0.5), tmp_path / "member.h5")
+
+
+@pytest.mark.parametrize("kind", ["members", "pipeline", "cascade", "head"])
+def test_the_names_of_columns_come_back(kind, table, tmp_path):
+    X, y, lesions = table
+    frame = pd.DataFrame(X, columns=["area", "border", "colour", "diameter"])
+    made = {
+        "members": Stage(committee(), cv=2),
+        "pipeline": Stage([("both", clone(TABLE["pipeline"]))], cv=2),
+        "cascade": Cascade(Stage(committee(), cv=2), random_state=0),
+        "head": Stage([("dense", DenseHead((), epochs=1))], cv=2),
+    }[kind].fit(frame, y, groups=lesions)
+    digest = save(made, tmp_path / "made.h5")
+    back = load(tmp_path / "made.h5")
+    assert back.feature_names_in_.tolist() == list(frame.columns)
+    np.testing.assert_array_equal(back.predict_proba(frame), made.predict_proba(frame))
+    for one in (made, back):
+        with pytest.raises(ValueError, match="feature names should match"):
+            one.predict_proba(frame[["border", "area", "colour", "diameter"]])
+        with pytest.warns(UserWarning, match="X does not have valid feature names"):
+            one.predict_proba(X)
+    assert save(back, tmp_path / "again.h5") == digest
+
+
+@pytest.mark.parametrize("names", [list("abc"), list("aabc"), ["a", "b", "c", 4], "abcd"])
+def test_names_that_are_not_those_of_the_columns_are_refused(names, table, tmp_path):
+    X, y, _ = table
+    save(GaussianNB().fit(pd.DataFrame(X, columns=list("abcd")), y), tmp_path / "sound.h5")
+    ((_, path),) = edited(tmp_path / "sound.h5", {"": put("root/feature_names", names)}, tmp_path)
+    with pytest.raises(ModelFileError, match=r"feature_names – (not 4 distinct names|.* type) – "):
+        load(path)
 
 
 @pytest.mark.parametrize("labels", [[3, 5], [False, True], ["naevus", "mélanome"]])

@@ -95,6 +95,8 @@ def test_a_stage_learns_any_rule_by_name_and_comes_back(name, tmp_path):
     back = load(tmp_path / "stage.h5")
     np.testing.assert_array_equal(back.predict_proba(X), stage.predict_proba(X))
     np.testing.assert_array_equal(back.predict(X), stage.predict(X))
+    names = [one.compare(rules=(), n_resamples=5).vote.name for one in (stage, back)]
+    assert names == ["soft" if name == "threshold" else name] * 2
 
 
 RULE = {

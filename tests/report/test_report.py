@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from skinensemble import (
     Stage,
     ThresholdVote,
     evaluate,
+    load,
 )
-from skinensemble.exceptions import InputError
+from skinensemble.exceptions import InputError, UngroupedWarning
 from skinensemble.voting import break_ties
 
 
@@ -245,9 +247,30 @@ def test_rules_of_the_users_own(cascade, fresh):
     assert names == ["ThresholdVote(min_sensitivity=0.8)", "majority"]
 
 
+def test_a_loaded_cascade_is_judged_as_before(cascade, fresh, report, tmp_path):
+    X, y, lesions = fresh
+    cascade.save(tmp_path / "cascade.h5")
+    back = load(tmp_path / "cascade.h5")
+    assert str(evaluate(back, X, y, groups=lesions, n_resamples=100)) == str(report)
+
+
+def test_a_threshold_set_on_fresh_lesions_is_shown_beside_the_rule_of_its_name(cascade, fresh):
+    X, y, lesions = fresh
+    certified = deepcopy(cascade)
+    certified.certify(X, y, groups=lesions)
+    judged = evaluate(certified, X, y, groups=lesions, n_resamples=5)
+    assert row(judged.triage, "as trained").misses == np.sum(
+        np.isin(y, MALIGNANT) & ~certified.predict_malignant(X)
+    )
+
+
 def test_without_groups_each_image_is_a_lesion(cascade, fresh):
     X, y, _ = fresh
-    assert evaluate(cascade, X, y, n_resamples=5).n_lesions == len(y)
+    text = "^groups: not given – images of one lesion count as several, so .* – pass groups=lesion"
+    with pytest.warns(UngroupedWarning, match=text):
+        judged = evaluate(cascade, X, y, n_resamples=5)
+    assert judged.n_lesions == len(y)
+    assert str(judged).startswith("Attention: lesions not known: images of one lesion count as se")
 
 
 def test_one_side_only_gives_what_can_be_given(cascade, fresh):

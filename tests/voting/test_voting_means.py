@@ -96,7 +96,7 @@ def test_a_quorum_counts_voices(quorum):
 
 
 def test_a_quorum_is_for_two_classes():
-    text = r"^voting rule: quorum – .* one positive class of two, here are 7 – use it for triage"
+    text = r"^voting rule: QuorumVote – it decides between two classes, here are 7 – use it for tr"
     rule, ballots = QuorumVote(), BALLOTS[7]
     with pytest.raises(InputError, match=text):
         rule.check_targets(np.arange(7))

@@ -10,6 +10,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import VotingClassifier
 
 from skinensemble import (
+    CalibratedVote,
     MajorityVote,
     MedianVote,
     PowerMeanVote,
@@ -20,8 +21,7 @@ from skinensemble import (
     WeightedMajorityVote,
     list_voting_rules,
 )
-from skinensemble.exceptions import InputError
-from skinensemble.voting import break_ties, check_ballots, last_argmax, resolve_voting_rule
+from skinensemble.voting import break_ties, last_argmax, resolve_voting_rule, rule_name
 
 
 def cases(holds=lambda case: True):
@@ -240,30 +240,28 @@ def test_equal_weights_are_none(weights):
     np.testing.assert_allclose(pooled, SoftVote().combine(ballots), rtol=1e-12)
 
 
-BAD = {
-    "NaN": ([[[np.nan, 1.0]]], "sample 0 of member 0"),
-    "infinite": ([[[np.inf, 0.0]]], "sample 0 of member 0"),
-    "negative": ([[[0.5, 0.5], [-0.2, 1.2]]], "sample 0 of member 1"),
-    "sum": ([[[0.5, 0.5]], [[0.5, 0.4]]], "sample 1 of member 0"),
-    "logits": ([[[2.0, 3.0]]] * 12, "sample 0 of member 0.* and 2 more"),
-    "no sample": (np.zeros((0, 2, 2)), r"shape \(0, 2, 2\)"),
-    "no member": (np.zeros((2, 0, 2)), r"shape \(2, 0, 2\)"),
-    "one class": (np.ones((2, 2, 1)), r"shape \(2, 2, 1\)"),
-    "two axes": ([[0.5, 0.5]], r"shape \(1, 2\)"),
-}
-
-
-@pytest.mark.parametrize("ballots, shown", BAD.values(), ids=BAD)
-def test_bad_ballots_are_refused_with_their_place(ballots, shown):
-    with pytest.raises(InputError, match=rf"^ballots: {shown} – .+ – (pass|stack) "):
-        check_ballots(ballots)
-
-
-@pytest.mark.parametrize("total", [1 - 9e-4, 1.0, 1 + 9e-4])
-def test_sums_of_float32_networks_are_scaled_to_one(total):
-    ballots = check_ballots(np.array([[[0.25, 0.75]]]) * total)
-    assert ballots.dtype == np.float64
-    np.testing.assert_allclose(ballots, [[[0.25, 0.75]]], rtol=1e-12)
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        *((resolve_voting_rule(name), name) for name in list_voting_rules()),
+        ("soft", "soft"),
+        (PowerMeanVote(power=0), "geometric"),
+        (PowerMeanVote(np.float64(0.5)), "power_mean"),
+        (PowerMeanVote(2), "PowerMeanVote(power=2)"),
+        (CalibratedVote(SoftVote()), "calibrated"),
+        (ThresholdVote(SoftVote(), min_sensitivity=0.95), "threshold"),
+        (CalibratedVote(MedianVote(), "platt"), "CalibratedVote(base='median', method='platt')"),
+        (ThresholdVote(SoftVote([1, 2])), "ThresholdVote(base=SoftVote(weights=[1, 2]))"),
+        (
+            ThresholdVote(CalibratedVote(SoftVote()), min_sensitivity=0.9),
+            "ThresholdVote(base='calibrated', min_sensitivity=0.9)",
+        ),
+    ],
+)
+def test_a_rule_has_its_short_name_however_it_is_written(rule, name):
+    before = repr(rule)
+    assert rule_name(rule) == name
+    assert repr(rule) == before
 
 
 def test_rules_are_cloned_and_printed_like_estimators():

@@ -6,9 +6,18 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.tree import DecisionTreeClassifier
 
-from skinensemble import CalibratedVote, MajorityVote, SoftVote, StackingVote, ThresholdVote
+from skinensemble import (
+    CalibratedVote,
+    MajorityVote,
+    SoftVote,
+    StackingVote,
+    ThresholdVote,
+    VotingRule,
+    WeightedMajorityVote,
+)
 from skinensemble.exceptions import CertificateError, InputError
 from skinensemble.thresholds import certify_threshold, lesion_scores
+from skinensemble.voting import _checks
 
 
 def clinic(n_benign: int, n_malignant: int, views: int = 1, seed: int = 0):
@@ -49,8 +58,9 @@ def test_it_decides_by_the_threshold_and_pools_as_its_base():
 def test_a_score_at_the_threshold_is_positive():
     ballots, y, _ = clinic(100, 100)
     rule = ThresholdVote().fit(ballots, y)
-    t = rule.certificate_.threshold
-    at, below = np.array([[[1 - t, t]]]), np.array([[[1 - t + 1e-9, t - 1e-9]]])
+    at = ballots[rule.combine(ballots)[:, 1] == rule.certificate_.threshold]
+    below = at + np.array([1e-9, -1e-9])
+    assert len(at) == 1
     assert (rule.decide(at)[0], rule.decide(below)[0]) == (1, 0)
 
 
@@ -90,7 +100,7 @@ def test_too_few_lesions_say_how_many_are_missing():
 
 def test_three_classes_are_refused():
     ballots = np.full((90, 2, 3), 1 / 3)
-    text = r"voting rule: threshold – .* between two classes, here are 3 – use it for triage"
+    text = r"voting rule: ThresholdVote – .* between two classes, here are 3 – use it for triage"
     with pytest.raises(InputError, match=text):
         ThresholdVote().fit(ballots, np.arange(90) % 3)
 
@@ -133,12 +143,42 @@ def test_ballots_that_are_none_are_refused_in_fit(rule, spoil):
         clone(rule).fit(spoil(ballots), y)
 
 
-def test_what_is_not_a_number_is_never_read_as_benign():
+class Undefined(VotingRule):
+    """Gives no number where its members are of one mind."""
+
+    def combine(self, ballots):
+        return np.where(ballots.std(axis=1) > 0, ballots.mean(axis=1), np.nan)
+
+
+@pytest.mark.parametrize("kind", [ThresholdVote, CalibratedVote])
+def test_what_is_not_a_number_is_never_read_as_benign(kind):
     ballots, y, _ = clinic(100, 100)
-    odd = np.full((1, 3, 2), np.nan)
-    with pytest.raises(InputError, match=r"^ballots: rows 0 – the pooled probability is not a num"):
-        ThresholdVote().fit(ballots, y).decide(odd)
-    assert MajorityVote().decide(odd) == 1
+    rule = kind(Undefined()).fit(ballots, y)
+    with pytest.raises(InputError, match=r"^ballots: rows 1 – the pooled probability is not a num"):
+        rule.combine(np.stack([ballots[0], ballots[1, [0, 0, 0]]]))
+
+
+@pytest.mark.parametrize("rule", [ThresholdVote(), CalibratedVote()], ids=repr)
+def test_without_one_of_its_members_it_promises_nothing(rule):
+    ballots, y, _ = clinic(100, 100)
+    rule = clone(rule).fit(ballots, y)
+    text = r"^ballots: of 2 members – the rule learnt from 3 members – let the same members vote"
+    for ask in (rule.combine, rule.decide):
+        with pytest.raises(InputError, match=text):
+            ask(ballots[:, :2])
+    held_out = ThresholdVote.held_out(SoftVote(), ballots, y)
+    with pytest.raises(InputError, match=text):
+        held_out.decide(ballots[:, :2])
+
+
+def test_what_learns_nothing_is_not_cross_fitted(monkeypatch):
+    monkeypatch.setattr(_checks, "lesion_folds", None)
+    ballots, y, _ = clinic(100, 100)
+    for base in ("soft", "quorum", "median", WeightedMajorityVote([1, 2, 3])):
+        for kind in (ThresholdVote, CalibratedVote):
+            kind(base).fit(ballots, y)
+    with pytest.raises(TypeError, match="not callable"):
+        ThresholdVote(WeightedMajorityVote()).fit(ballots, y)
 
 
 def test_before_fit_it_says_so():

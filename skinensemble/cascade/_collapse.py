@@ -1,0 +1,70 @@
+"""Finished members of a triage that name diagnoses: they vote on the sides of these."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+
+from skinensemble.exceptions import MemberError, first_few, message
+from skinensemble.members import CollapsedMember, PretrainedMember
+from skinensemble.stage import Stage
+from skinensemble.taxonomy import SIDES
+
+__all__ = ["collapse_finished"]
+
+
+def collapse_finished(triage: Stage, classes: np.ndarray, malignant: np.ndarray) -> Stage:
+    """Let the finished members of a triage that name diagnoses answer for their sides.
+
+    Parameters
+    ----------
+    triage : Stage
+        Not fitted; changed in place.
+    classes, malignant : ndarray of labels
+        The diagnoses, and those that count as malignant.
+
+    Returns
+    -------
+    Stage
+
+    Raises
+    ------
+    MemberError
+        When a member votes for what is neither a side nor a diagnosis, or for one side only.
+    """
+    known, bad = set(classes.tolist()), set(malignant.tolist())
+    members = [(name, _collapsed(name, member, known, bad)) for name, member in triage.members]
+    return triage.set_params(members=members)
+
+
+def _collapsed(name: str, member, known: set, malignant: set):
+    labels = _finished_labels(member)
+    if not labels or labels <= set(SIDES.tolist()):
+        return member
+    if labels - known:
+        why = f"it votes for {first_few(sorted(labels - known, key=str))}, which y does not hold"
+        remedy = f"let it answer in {first_few(sorted(known))}, or in benign and malignant"
+        raise MemberError(message("member", name, why, remedy))
+    if not labels & malignant or labels <= malignant:
+        why = f"all it knows ({first_few(sorted(labels))}) is of one side"
+        raise MemberError(message("member", name, why, "leave it out of the triage"))
+    if isinstance(member, PretrainedMember):
+        sides = SIDES[[int(label in malignant) for label in _plain(member.classes)]]
+        return clone(member).set_params(classes=sides.tolist())
+    return CollapsedMember(member, malignant=tuple(sorted(labels & malignant)))
+
+
+def _finished_labels(member) -> set:
+    """Labels of a member that is not to be trained; of any other, none."""
+    if isinstance(member, PretrainedMember):
+        return set(_plain(member.classes))
+    return (
+        set(_plain(getattr(member, "classes_", None)))
+        if isinstance(member, FrozenEstimator)
+        else set()
+    )
+
+
+def _plain(labels) -> list:
+    return [] if labels is None else np.asarray(labels).tolist()
