@@ -31,6 +31,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=PATH")
     parser.add_argument("--store", help="folder that keeps the features between runs")
     parser.add_argument("--limit", type=int, help="use so many images only, for a quick look")
+    parser.add_argument("--unfreeze", type=float, help="share of the blocks to fine-tune, as 0.4")
+    parser.add_argument("--checkpoint", help="folder from which a killed fine-tuning goes on")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("ham10000-cascade.h5"))
     return parser.parse_args()
@@ -53,6 +55,8 @@ def main() -> None:
         min_sensitivity=0.95,
         weights=dict(pair.split("=", 1) for pair in args.weights),
         store=args.store,
+        unfreeze=args.unfreeze,
+        checkpoint=args.checkpoint,
         cv=args.folds,
         random_state=0,
         verbose=1,

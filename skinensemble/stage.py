@@ -196,7 +196,7 @@ class Stage(ClassifierMixin, _BaseComposition):
             encoded, lesions, self.cv, classes=self.classes_, random_state=seed
         )
         data = (X, self.classes_[encoded], sample_weight, lesions)
-        self.members_, self.ballots_ = cross_fit(
+        members, ballots = cross_fit(
             self.members,
             data,
             self.folds_,
@@ -206,9 +206,38 @@ class Stage(ClassifierMixin, _BaseComposition):
             seed=seed,
             verbose=self.verbose,
         )
-        self.voting_ = rule.fit(self.ballots_, encoded, sample_weight=sample_weight, groups=lesions)
-        self.targets_, self.lesions_, self._certified = encoded, lesions, None
-        self.digests_ = content_digests(X)
+        self.lesions_, self.digests_ = lesions, content_digests(X)
+        return self._learn(members, ballots, encoded, sample_weight)
+
+    def adopt(self, members, ballots, classes, targets, other, sample_weight=None):
+        """Take fitted members and their out-of-fold ballots over; only the rule has to learn.
+
+        Parameters
+        ----------
+        members : list of classifiers
+            Fitted, in the order of `members`.
+        ballots : ndarray of shape (n_samples, n_members, n_classes)
+        classes : ndarray of shape (n_classes,)
+        targets : ndarray of int of shape (n_samples,)
+            Class indices.
+        other : Stage
+            The fitted stage whose samples, folds and lesions these are.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self
+        """
+        self.classes_ = np.asarray(classes)
+        self.folds_, self.lesions_, self.digests_ = other.folds_, other.lesions_, other.digests_
+        return self._learn(members, ballots, targets, sample_weight)
+
+    def _learn(self, members, ballots, targets, sample_weight):
+        """Let the voting rule learn from the out-of-fold ballots."""
+        self.members_, self.ballots_, self.targets_ = members, ballots, targets
+        known = {"sample_weight": sample_weight, "groups": self.lesions_}
+        self.voting_ = self.voting_rule().fit(ballots, targets, **known)
+        self._certified = None
         if self.verbose and len(self.members) > 1:
             print(self.compare(rules=(), n_resamples=200).sentence, flush=True)
         return self._name_members()

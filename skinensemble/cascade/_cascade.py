@@ -10,7 +10,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_random_
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
-from skinensemble.cascade._collapse import collapse_finished
+from skinensemble.cascade._collapse import adopt_members, collapse_finished, shared_triage
 from skinensemble.cascade._decide import BallotDecisions
 from skinensemble.cascade._withhold import accepted, best_malignant, learn_referrals
 from skinensemble.exceptions import InputError, first_few, message
@@ -27,6 +27,7 @@ from skinensemble.validation import (
     lesion_folds,
 )
 from skinensemble.verdict import Verdict
+from skinensemble.voting import VotingRule
 
 __all__ = ["Cascade"]
 
@@ -43,10 +44,12 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    triage : Stage, default=None
-        None: three EfficientNet-Lite members, as :func:`make_cascade` builds them. Finished members
-        (:class:`PretrainedMember`, ``FrozenEstimator``) may answer benign or malignant, or name
-        diagnoses: then their probabilities are added up by side.
+    triage : Stage, VotingRule or str, default=None
+        None: three EfficientNet-Lite members, as :func:`make_cascade` builds them. A voting rule,
+        or its name: the members of `diagnosis` vote here too, their probabilities added up by side,
+        and no others are trained. Finished members of a stage (:class:`PretrainedMember`,
+        ``FrozenEstimator``) may answer benign or malignant, or name diagnoses, which are then added
+        up by side as well.
     diagnosis : Stage, default=None
         None: the members of `triage`, by soft vote; calibrated by temperature if the triage is
         calibrated by any method.
@@ -142,7 +145,6 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
         self.malignant_ = self.classes_[mask]
         lesions = check_groups(groups, encoded, self.classes_)
         triage, diagnosis = self._stages()
-        triage = collapse_finished(triage, self.classes_, self.malignant_)
         # What cannot work must fail now, not after every image has passed every backbone.
         for stage, labels in ((triage, mask[encoded].astype(int)), (diagnosis, encoded)):
             rule = stage.voting_rule()
@@ -155,10 +157,14 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
             lesions = np.arange(len(encoded))  # said once above, not again by each stage
         self._share_folds((triage, diagnosis), encoded, lesions)
         extra = {"sample_weight": sample_weight, "groups": lesions}
-        self._say("triage", SIDES)
-        self.triage_ = triage.fit(X, SIDES[mask[encoded].astype(int)], **extra)
+        if not self._shares_members:
+            self._say("triage", SIDES)
+            self.triage_ = triage.fit(X, SIDES[mask[encoded].astype(int)], **extra)
         self._say("diagnosis", self.classes_)
         self.diagnosis_ = diagnosis.fit(X, self.classes_[encoded], **extra)
+        if self._shares_members:
+            self._say("triage", SIDES)
+            self.triage_ = adopt_members(triage, self.diagnosis_, mask, sample_weight)
         self._learn_referral()
         return self._copy_feature_names()
 
@@ -315,6 +321,7 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
             "triage": out.estimator("triage", self.triage_),
             "diagnosis": out.estimator("diagnosis", self.diagnosis_),
             "route": self.route,
+            **({"shared_members": True} if self._shares_members else {}),
             "referrals": {
                 stage: out.estimator(stage, referral)
                 for stage, referral in zip(_STAGES, self._referrals(), strict=True)
@@ -345,18 +352,27 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
             "route": state.raw("route", str),
             "refer": clone(self.triage_referral_) if self.triage_referral_ else None,
         }
-        Cascade.__init__(self, clone(self.triage_), clone(self.diagnosis_), **own)
+        shared = "shared_members" in set(state.keys()) and state.raw("shared_members", bool)
+        triage = clone(self.triage_.voting_ if shared else self.triage_)
+        Cascade.__init__(self, triage, clone(self.diagnosis_), **own)
         if self.route not in _ROUTES or not all(
             isinstance(referral, Referral) for referral in self._referrals() if referral
         ):
             raise state.fault("route", "not a route, or the referrals are none")
         self._copy_feature_names()
 
+    @property
+    def _shares_members(self) -> bool:
+        return isinstance(self.triage, (str, VotingRule))
+
     def _stages(self) -> tuple[Stage, Stage]:
-        triage = make_stage(*DEFAULT_BACKBONES) if self.triage is None else clone(self.triage)
-        if self.diagnosis is None:
-            return triage, make_diagnosis(triage)
-        return triage, clone(self.diagnosis)
+        """Return both stages, not fitted."""
+        given = self.diagnosis if self._shares_members else self.triage
+        first = make_stage(*DEFAULT_BACKBONES) if given is None else clone(given)
+        if self._shares_members:
+            return shared_triage(first, self.malignant_, self.triage), first
+        diagnosis = make_diagnosis(first) if self.diagnosis is None else clone(self.diagnosis)
+        return collapse_finished(first, self.classes_, self.malignant_), diagnosis
 
     def _diagnoses(self, X, rows):
         """Second stage: the diagnosis and its votes, for the samples found malignant."""
@@ -415,7 +431,7 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        stages = [stage for stage in (self.triage, self.diagnosis) if stage is not None]
+        stages = [one for one in (self.triage, self.diagnosis) if isinstance(one, Stage)]
         inputs = [get_tags(stage).input_tags for stage in stages]
         tags.input_tags.two_d_array = bool(inputs) and all(tag.two_d_array for tag in inputs)
         tags.input_tags.sparse = bool(inputs) and all(tag.sparse for tag in inputs)

@@ -1,4 +1,4 @@
-"""Finished members of a triage that name diagnoses: they vote on the sides of these."""
+"""Members that name diagnoses vote in the triage as well: on the sides of these."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skinensemble.members import CollapsedMember, PretrainedMember
 from skinensemble.stage import Stage
 from skinensemble.taxonomy import SIDES
 
-__all__ = ["collapse_finished"]
+__all__ = ["adopt_members", "collapse_finished", "shared_triage"]
 
 
 def collapse_finished(triage: Stage, classes: np.ndarray, malignant: np.ndarray) -> Stage:
@@ -36,6 +36,51 @@ def collapse_finished(triage: Stage, classes: np.ndarray, malignant: np.ndarray)
     known, bad = set(classes.tolist()), set(malignant.tolist())
     members = [(name, _collapsed(name, member, known, bad)) for name, member in triage.members]
     return triage.set_params(members=members)
+
+
+def shared_triage(diagnosis: Stage, malignant: np.ndarray, voting) -> Stage:
+    """Return a triage, not fitted, in which the members of the diagnosis vote.
+
+    Parameters
+    ----------
+    diagnosis : Stage
+        Not fitted.
+    malignant : ndarray of labels
+    voting : str or VotingRule
+        Rule of the triage.
+    """
+    labels = tuple(malignant.tolist())
+    members = [(name, CollapsedMember(member, labels)) for name, member in diagnosis.members]
+    return clone(diagnosis).set_params(members=members, voting=voting, calibration=None)
+
+
+def adopt_members(triage: Stage, diagnosis: Stage, malignant: np.ndarray, sample_weight) -> Stage:
+    """Fit a triage of :func:`shared_triage` without training anything.
+
+    Its ballots are those of the diagnosis, added up by side; only its voting rule has to learn.
+
+    Parameters
+    ----------
+    triage : Stage
+        Changed in place.
+    diagnosis : Stage
+        Fitted.
+    malignant : ndarray of bool of shape (n_classes,)
+        Which classes of the diagnosis are.
+    sample_weight : array-like of shape (n_samples,), or None
+
+    Returns
+    -------
+    Stage
+    """
+    ballots = diagnosis.ballots_
+    sides = [ballots[..., ~malignant].sum(axis=2), ballots[..., malignant].sum(axis=2)]
+    members = [
+        CollapsedMember.around(member, one.malignant)
+        for member, (_, one) in zip(diagnosis.members_, triage.members, strict=True)
+    ]
+    targets = malignant[diagnosis.targets_].astype(int)
+    return triage.adopt(members, np.stack(sides, axis=2), SIDES, targets, diagnosis, sample_weight)
 
 
 def _collapsed(name: str, member, known: set, malignant: set):

@@ -22,7 +22,8 @@ def make_cascade(
     route="soft",
     refer=None,
     cv=None,
-    refit=True,
+    refit=None,
+    shared_members=None,
     random_state=None,
     verbose=0,
     **options,
@@ -43,9 +44,15 @@ def make_cascade(
         Sensitivity that the triage threshold must prove, for ``voting="threshold"`` (0.95 there).
     confidence : float, default=0.95
         Confidence of that proof.
-    weights, cv, refit, **options
+    weights, cv, **options
         As in :class:`TransferClassifier` and :class:`Stage`; `weights` may be a dict from
         backbone to weights.
+    refit : bool, default=None
+        As in :class:`Stage`. None: not with `unfreeze`, where a training takes minutes and a
+        committee of folds is there anyway.
+    shared_members : bool, default=None
+        Whether the members of the diagnosis vote in the triage too, instead of some of its own;
+        see :class:`Cascade`. None: with `unfreeze`, where it halves the training.
     malignant, route, refer, random_state
         As in :class:`Cascade`.
     verbose : {0, 1, 2}, default=0
@@ -76,10 +83,14 @@ def make_cascade(
         why = f"voting={voting!r} promises no sensitivity"
         raise InputError(message("min_sensitivity", min_sensitivity, why, 'use voting="threshold"'))
     backbones = backbones or DEFAULT_BACKBONES
-    shared = {"weights": weights, "cv": cv, "refit": refit, "verbose": verbose, **options}
-    triage = make_stage(*backbones, voting=voting, **shared).set_params(calibration=calibration)
+    tuned = options.get("unfreeze") is not None
+    shared = {"weights": weights, "cv": cv, "verbose": verbose, **options}
+    triage = make_stage(
+        *backbones, voting=voting, refit=not tuned if refit is None else refit, **shared
+    ).set_params(calibration=calibration)
+    share = tuned if shared_members is None else shared_members
     return Cascade(
-        triage,
+        triage.voting_rule() if share else triage,
         make_diagnosis(triage, _for_types(voting)),
         malignant=malignant,
         route=route,

@@ -144,16 +144,25 @@ def _promise(rule) -> str:
 
 def _member(name: str, member, shared) -> dict[str, Any]:
     found: dict[str, Any] = {"name": name, "type": member.raw("type", str)}
-    for inner in {"classifier", "estimator"} & member.keys():
+    keys = set(member.keys())
+    for inner in {"classifier", "estimator"} & keys:
         return {**_member(name, member.nested(inner), shared), "type": found["type"]}
-    if {"body", "head"} <= member.keys():
-        network = shared.nested(member.nested("body").raw("network", str))
-        found["backbone"] = network.raw("backbone", str)
-        found["image_size"] = network.raw("image_size", list)
-        found["image_fit"] = network.raw("image_fit", str)
-        found["head"] = _units(member.nested("head"))
-    elif found["type"] == "DenseHead":
-        found["head"] = _units(member)
+    if "folds" in keys:
+        folds = member.raw("folds", list)
+        inside = _State(member, dict(folds[:1])).nested(folds[0][0])
+        return {**_member(name, inside, shared), "folds": len(folds)}
+    if {"body", "head"} <= keys:
+        found |= _network(shared.nested(member.nested("body").raw("network", str)))
+    if found["type"] == "DenseHead" or ({"head"} <= keys and "cut" not in found):
+        found["head"] = _units(member.nested("head") if "head" in keys else member)
+    return found
+
+
+def _network(network) -> dict[str, Any]:
+    names = {"backbone": str, "image_size": list, "image_fit": str}
+    found = {name: network.raw(name, kind) for name, kind in names.items()}
+    if "cut_name" in set(network.keys()):
+        found["cut"] = network.raw("cut_name", str)
     return found
 
 
@@ -234,9 +243,14 @@ def _member_table(members: list[dict[str, Any]]) -> str:
 
 
 def _layers(member: dict[str, Any]) -> str:
-    if "head" not in member:
-        return ""
-    return "dense " + "–".join(map(str, member["head"])) if member["head"] else "linear"
+    parts = [f"{member['folds']} folds"] if "folds" in member else []
+    if "cut" in member:
+        every = member["cut"] == "all"
+        parts.insert(0, "all layers" if every else f"fine-tuned above {member['cut']}")
+    elif "head" in member:
+        units = member["head"]
+        parts.insert(0, "dense " + "–".join(map(str, units)) if units else "linear")
+    return ", ".join(parts)
 
 
 def _join(labels: list[Any]) -> str:

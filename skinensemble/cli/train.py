@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 
 from skinensemble.cli._data import Data, add_data_options, load_data
@@ -54,7 +55,17 @@ def _add_model_options(group) -> None:
     )
     group.add_argument("--image-size", type=int, metavar="PIXELS", help="(default: the backbone's)")
     group.add_argument("--folds", type=int, help="of the out-of-fold votes (default: 5)")
-    group.add_argument("--epochs", type=int, help="of each head (default: 20)")
+    group.add_argument(
+        "--unfreeze",
+        type=_unfreeze,
+        metavar="PART",
+        help="fine-tune this part of each backbone too: so many blocks, a share of the blocks such"
+        " as 0.4, the layers after the one of this name, or all (default: the head alone)",
+    )
+    group.add_argument(
+        "--views", type=int, help="with --unfreeze: of the eight ways to lay an image (default: 8)"
+    )
+    group.add_argument("--epochs", type=int, help="(default: 20; with --unfreeze 10)")
 
 
 def _add_decision_options(group) -> None:
@@ -107,6 +118,12 @@ def _add_run_options(group) -> None:
         " 1/3, 1/4 …; 0 for none (default: 0.2)",
     )
     group.add_argument("--store", metavar="DIR", help="folder that keeps features between runs")
+    group.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        help="with --unfreeze: folder that keeps the state after each epoch; the same command goes"
+        " on there after it was killed",
+    )
     group.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
     group.add_argument(
         "--output", default="cascade.h5", metavar="FILE", help="(default: cascade.h5)"
@@ -162,7 +179,8 @@ def _build(args: argparse.Namespace):
     lesions_needed(args.min_sensitivity or 0.95, args.confidence)
     if args.refer is not None:
         resolve_referral(args.refer)
-    given = {"image_size": args.image_size, "epochs": args.epochs, "store": args.store}
+    names_given = ("image_size", "epochs", "store", "unfreeze", "views", "checkpoint")
+    given = {name: getattr(args, name) for name in names_given}
     cascade = make_cascade(
         *names,
         voting=voting,
@@ -180,7 +198,9 @@ def _build(args: argparse.Namespace):
     )
     # The heads say nothing by themselves: a line for each shows that something goes on.
     lines = int(not args.quiet)
-    return cascade.set_params(triage__verbose=lines, diagnosis__verbose=lines)
+    if args.unfreeze is None:
+        cascade.set_params(triage__verbose=lines)
+    return cascade.set_params(diagnosis__verbose=lines)
 
 
 def _check_malignant(args: argparse.Namespace, data: Data) -> None:
@@ -220,7 +240,8 @@ def _check_certificate(cascade, train: Data) -> None:
 
     malignant = np.isin(train.target, cascade.malignant)
     if malignant.any():
-        rule = cascade.triage.voting_rule()
+        triage = cascade.triage
+        rule = triage.voting_rule() if hasattr(triage, "voting_rule") else triage
         rule.check_targets(malignant.astype(int), train.groups)
 
 
@@ -246,6 +267,13 @@ def _weights(text: str) -> tuple[str, str | None]:
     if source in ("none", "imagenet"):
         return name, None if source == "none" else source
     return name, str(Path(source).expanduser())
+
+
+def _unfreeze(text: str) -> str | float:
+    for number in (int, float):
+        with contextlib.suppress(ValueError):
+            return number(text)
+    return text
 
 
 def _share(text: str) -> float:

@@ -112,6 +112,7 @@ class CutBody:
             "image_size": list(network.lower.size),
             "image_fit": network.lower.fit,
             "cut": network.cut.place if network.cut else None,
+            "cut_name": network.cut.name if network.cut else "all",
             "weights": [out.array(f"{i:04d}", value) for i, value in enumerate(lower)],
         }
 
@@ -129,6 +130,7 @@ def _load_network(state) -> tuple[str, CutNetwork]:
     place, known = state.raw("cut", (int, type(None))), possible_cuts(model)
     if place is not None and not 0 <= place < len(known):
         raise state.fault("cut", f"{place} is none of {len(known)}")
+    state.raw("cut_name", str)  # for the reader of the file: Keras may number layers otherwise
     cut = None if place is None else known[place]
     network = cut_network(model, state.raw("image_fit", str), cut)
     if cut is None:

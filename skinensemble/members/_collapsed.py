@@ -61,6 +61,20 @@ class CollapsedMember(ClassifierMixin, BaseEstimator):
         self.classifier = classifier
         self.malignant = malignant
 
+    @classmethod
+    def around(cls, fitted, malignant) -> CollapsedMember:
+        """Return the member of a classifier that is fitted already.
+
+        Parameters
+        ----------
+        fitted : classifier
+        malignant : sequence of labels or callable
+            As in the constructor.
+        """
+        member = cls(clone(fitted), malignant)
+        member.classifier_ = fitted
+        return member._learn_sides()
+
     @available_if(_first)
     def prepare(self, X):
         """Let the classifier do its shared work on `X` once; see :class:`~skinensemble.Stage`."""
@@ -90,6 +104,9 @@ class CollapsedMember(ClassifierMixin, BaseEstimator):
         if groups is not None and has_fit_parameter(self.classifier, "groups"):
             given["groups"] = groups
         self.classifier_ = clone(self.classifier).fit(X, y, **given)
+        return self._learn_sides()
+
+    def _learn_sides(self):
         known = np.asarray(self.classifier_.classes_)
         self.malignant_ = np.sort(known[malignant_mask(known, self.malignant)])
         return self._name_features()

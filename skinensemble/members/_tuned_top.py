@@ -123,6 +123,13 @@ class TunedTop:
         return digest.hexdigest()
 
     def _dump(self, out) -> dict:
+        # Both stages may hold it: one network is stored once.
+        digest = hashlib.sha256(repr((self.classes_.tolist(), self.history_)).encode())
+        for weight in self.model_.get_weights():
+            digest.update(np.ascontiguousarray(weight).data)
+        return {"network": out.share("networks", digest.hexdigest(), self._dump_network)}
+
+    def _dump_network(self, out) -> dict:
         arrays = enumerate(self.model_.get_weights())
         finite = all(np.isfinite(values).all() for values in self.history_.values())
         return {
@@ -140,14 +147,21 @@ class TunedTop:
         if state.raw("type", str) != cls.__name__:
             raise state.fault("type", "not the trained part of a network")
         top = cls(params)
-        top.classes_ = state.labels("classes")
-        top.history_ = state.raw("history", dict)
+
+        def build(shared):
+            return top._load_network(upper, shared)
+
+        top.classes_, top.history_, top.model_ = state.share("network", build)
+        return top
+
+    def _load_network(self, upper, state) -> tuple:
+        classes, history = state.labels("classes"), state.raw("history", dict)
         try:
-            top.model_ = build_top(upper, top.params, len(top.classes_), seed=0)
+            model = build_top(upper, self.params, len(classes), seed=0)
         except (InputError, TypeError, ValueError) as error:
             raise state.fault("params", str(error)) from error
-        load_weights(top.model_, state)
-        return top
+        load_weights(model, state)
+        return classes, history, model
 
 
 def _in_batches(model, rows: np.ndarray, size: int) -> np.ndarray:
