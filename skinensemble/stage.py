@@ -22,6 +22,7 @@ from skinensemble.committee import (
     stack_ballots,
 )
 from skinensemble.comparison import compare
+from skinensemble.engines import with_config
 from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.thresholds import Certificate
 from skinensemble.validation import (
@@ -397,7 +398,8 @@ class Stage(ClassifierMixin, _BaseComposition):
             for part in ([folds] if hasattr(member, "fit_each") else [[fold] for fold in folds])
         ]
         trained = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(self._train_some)(*self.members[i], part, data, seed) for i, part in tasks
+            delayed(with_config(self._train_some))(*self.members[i], part, data, seed)
+            for i, part in tasks
         )
         members, ballots = [], np.empty((len(self.members), len(self.folds_), len(self.classes_)))
         for (i, part), results in zip(tasks, trained, strict=True):

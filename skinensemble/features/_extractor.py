@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skinensemble.backbones import Backbone, get_backbone
+from skinensemble.engines import Runner, get_config, make_runner
 from skinensemble.exceptions import ImageReadError, InputError, message
-from skinensemble.features._fingerprint import fingerprint
+from skinensemble.features._fingerprint import at_precision, fingerprint
 from skinensemble.features._progress import Progress
 from skinensemble.features._store import FeatureStore, default_store
 from skinensemble.images import ImageSource
@@ -59,7 +60,7 @@ class Extractor:
     name, fit : str
     fingerprint : str
         SHA-256 of weights, structure, preprocessing, size and fit, in hexadecimal: the key of its
-        rows in a store.
+        rows in a store, whatever the engine; at another precision than float32 the key is another.
     size : tuple of int
         Height and width of the images it takes, in pixels.
     n_features : int
@@ -90,6 +91,8 @@ class Extractor:
         self.n_features: int = model.output_shape[-1]
         self.fingerprint = fingerprint(model, name, self.size, fit)
         self._places: dict[int, np.ndarray] = {}
+        self._runners: dict[tuple[str, ...], Runner] = {}
+        self._runner = make_runner(model, name, engine="keras", precision="float32")
         self._lock = threading.Lock()
 
     def __call__(
@@ -128,7 +131,7 @@ class Extractor:
         digests = source.digests
         # Another thread may be computing just what is asked for here.
         with self._lock:
-            rows, missing = store.get(self.fingerprint, digests)
+            rows, missing = store.get(self._key, digests)
             result = np.empty((len(digests), *self.model.output_shape[1:]), np.float32)
             result[~missing] = rows if len(rows) else 0
             if missing.any():
@@ -142,11 +145,13 @@ class Extractor:
         return result
 
     def __getstate__(self) -> dict:
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
+        own = ("_lock", "_runner", "_runners")  # of this process
+        return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._lock = threading.Lock()
+        self._lock, self._runners = threading.Lock(), {}
+        self._runner = make_runner(self.model, self.name, engine="keras", precision="float32")
 
     def __deepcopy__(self, memo: dict) -> Extractor:
         return self  # nothing changes it, and it is large
@@ -154,9 +159,10 @@ class Extractor:
     def _compute(
         self, source: ImageSource, store: FeatureStore, batch_size: int, verbose: int
     ) -> np.ndarray:
-        store.check_writable(self.fingerprint)
+        store.check_writable(self._key)
+        self._runner = self._make_runner()
         rows = np.empty((len(source), *self.model.output_shape[1:]), np.float32)
-        keeper = _Keeper(store, self.fingerprint, source.digests, rows)
+        keeper = _Keeper(store, self._key, source.digests, rows)
         progress = Progress(self.name, len(source), verbose)
         places = self._equal_places(batch_size) if len(source) > 1 else np.zeros(1, np.intp)
         batches = source.batches(self.size, self.fit, len(places))
@@ -175,6 +181,8 @@ class Extractor:
         """Yield each batch with its rows, in order; several are in the network at a time."""
 
         def one(batch: np.ndarray) -> np.ndarray:
+            if self._runner.alone:
+                return self._predict(batch)
             padded = np.zeros((batch_size, *batch.shape[1:]), np.uint8)
             padded[places[: len(batch)]] = batch
             return self._predict(padded)[places[: len(batch)]]
@@ -196,10 +204,24 @@ class Extractor:
                 raise unreadable
 
     def _predict(self, batch: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.predict_on_batch(batch), np.float32)
+        return self._runner(batch)
+
+    def _make_runner(self) -> Runner:
+        """Return the network ready on the engine in force, made once for each."""
+        config = get_config()
+        key = tuple(config.values())
+        if key not in self._runners:
+            self._runners[key] = make_runner(self.model, self.name, **config)
+        return self._runners[key]
+
+    @property
+    def _key(self) -> str:
+        return at_precision(self.fingerprint, get_config()["precision"])
 
     def _equal_places(self, batch_size: int) -> np.ndarray:
         """Find the places in a batch at which an image gives the same row as at the first."""
+        if self._runner.alone:
+            return np.arange(batch_size)
         if batch_size not in self._places:
             image = np.random.default_rng(0).integers(0, 256, (*self.size, 3), np.uint8)
             rows = self._predict(np.repeat(image[None], batch_size, axis=0))
