@@ -36,13 +36,16 @@ _HOME = {
     "Verdict": "verdict",
     "VotingRule": "voting",
     "WeightedMajorityVote": "voting",
+    "config_context": "engines",
     "evaluate": "report",
+    "get_config": "engines",
     "list_backbones": "backbones",
     "list_voting_rules": "voting",
     "load": "persistence",
     "make_cascade": "cascade",
     "register_backbone": "backbones",
     "register_voting_rule": "voting",
+    "set_config": "engines",
 }
 
 __all__ = [*sorted(_HOME), "__version__"]

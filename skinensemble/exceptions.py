@@ -6,6 +6,7 @@ SkinEnsembleError
 │   ├── DatasetError                   tables and image folders that do not agree
 │   └── CertificateError               too few lesions to prove what was asked for
 ├── WeightsError (OSError)             a backbone's weights that cannot be had, or do not fit
+├── EngineError (RuntimeError)         a network that the chosen engine cannot run
 ├── MemberError (ValueError)           a member that failed, and what it raised
 ├── ModelFileError (ValueError)        a saved file that is damaged, foreign or of another version
 ├── SaveError (OSError)                a file that could not be written; nothing is left half done
@@ -23,6 +24,7 @@ __all__ = [
     "CertificateError",
     "CertificateWarning",
     "DatasetError",
+    "EngineError",
     "ImageReadError",
     "InputError",
     "MemberError",
@@ -66,6 +68,10 @@ class CertificateError(InputError):
 
 class WeightsError(SkinEnsembleError, OSError):
     """Weights of a backbone that cannot be had, or do not fit it."""
+
+
+class EngineError(SkinEnsembleError, RuntimeError):
+    """A network that the engine which was asked for cannot run."""
 
 
 class MemberError(SkinEnsembleError, ValueError):

@@ -20,6 +20,7 @@ PUBLIC = (
     "backbones",
     "comparison",
     "datasets",
+    "engines",
     "exceptions",
     "features",
     "images",

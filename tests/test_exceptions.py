@@ -14,6 +14,7 @@ from skinensemble._optional import import_optional
 from skinensemble.exceptions import (
     CertificateError,
     DatasetError,
+    EngineError,
     ImageReadError,
     InputError,
     MemberError,
@@ -65,6 +66,7 @@ def test_shown_and_counted_are_all(items, limit):
         (DatasetError, (InputError,)),
         (CertificateError, (InputError,)),
         (WeightsError, (OSError,)),
+        (EngineError, (RuntimeError,)),
         (MemberError, (ValueError,)),
         (ModelFileError, (ValueError,)),
         (SaveError, (OSError,)),

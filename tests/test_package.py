@@ -27,7 +27,7 @@ LEAVES = (
     "tables",
 )
 ROOMS = (
-    *("images", "backbones", "features", "members", "voting", "metrics", "comparison"),
+    *("images", "backbones", "engines", "features", "members", "voting", "metrics", "comparison"),
     *("committee", "stage", "builders", "routing", "referral", "verdict", "cascade", "report"),
     *("plots", "datasets", "demo", "cli"),
 )
@@ -127,7 +127,7 @@ def test_exceptions_to_the_order_are_needed_and_inside_functions():
 
 @pytest.mark.parametrize("module", MODULES)
 def test_keras_is_imported_inside_functions_only(module):
-    heavy = {"keras", "tensorflow", "matplotlib", "pandas", "h5py", "torch", "jax"}
+    heavy = {"keras", "tensorflow", "matplotlib", "pandas", "h5py", "torch", "jax", "openvino"}
     eager = {name.split(".")[0] for name, top in imports(MODULES[module]) if top} & heavy
     assert not eager
 

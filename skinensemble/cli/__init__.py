@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from skinensemble import __version__
 from skinensemble.cli import backbones, demo, evaluate, info, predict, train
+from skinensemble.cli._engines import chosen_engine
 from skinensemble.cli._screen import UsageError, spoken
 
 __all__ = ["main"]
@@ -52,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = getattr(args, "debug", False)
     with _warnings_as_lines(debug):
         try:
-            code = args.run(args)
+            with chosen_engine(args):
+                code = args.run(args)
             sys.stdout.flush()
             return code
         except KeyboardInterrupt:

@@ -27,8 +27,8 @@ __all__ = [
 # Parameters of functions, and the options that stand for them here.
 _OPTIONS = {"cv": "folds", "groups": "lesions", "min_accuracy": "refer"}
 _PARAMETER = re.compile(
-    r"""\b(cv|epochs|groups|image_size|max_skipped|min_sensitivity|min_accuracy|on_error|other"""
-    r"""|report|voting)=(?:lesion_ids\b|(?:['"]([^'"]*)['"]|([\w.]+)))"""
+    r"""\b(cv|engine|epochs|groups|image_size|max_skipped|min_sensitivity|min_accuracy|on_error"""
+    r"""|other|precision|report|voting)=(?:lesion_ids\b|(?:['"]([^'"]*)['"]|([\w.]+)))"""
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from skinensemble.cli._data import add_data_options, load_data
+from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._screen import load_keras, print_json, progress_on_stderr
 
 __all__ = ["add_parser", "load_cascade", "run"]
@@ -21,6 +22,7 @@ def add_parser(commands, **options) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="file that train wrote")
     add_data_options(parser)
+    add_engine_options(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(run=run)
 

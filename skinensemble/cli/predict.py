@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._outputs import add_force, check_output, write_csv
 from skinensemble.cli._screen import columns, count, print_json, progress_on_stderr
 from skinensemble.cli.evaluate import load_cascade
@@ -52,6 +53,7 @@ def add_parser(commands, **options) -> None:
         "--isic", metavar="CSV", help="write the submission form of ISIC 2018, task 3"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    add_engine_options(parser)
     add_force(parser)
     parser.add_argument(
         "--on-error",

@@ -7,6 +7,7 @@ import contextlib
 from pathlib import Path
 
 from skinensemble.cli._data import Data, add_data_options, load_data
+from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._outputs import add_force, check_output
 from skinensemble.cli._screen import UsageError, comma_list, count, load_keras, progress_on_stderr
 
@@ -118,6 +119,7 @@ def _add_run_options(group) -> None:
         " 1/3, 1/4 …; 0 for none (default: 0.2)",
     )
     group.add_argument("--store", metavar="DIR", help="folder that keeps features between runs")
+    add_engine_options(group)
     group.add_argument(
         "--checkpoint",
         metavar="DIR",

@@ -16,6 +16,7 @@ from skinensemble.committee._ask import (
     seeded,
     stack_ballots,
 )
+from skinensemble.engines import with_config
 
 __all__ = ["FoldMembers", "cross_fit"]
 
@@ -114,7 +115,7 @@ def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose):
         for i, (_, member) in enumerate(members)
         for part in ([numbers] if hasattr(member, "fit_each") else [[n] for n in numbers])
     ]
-    train = delayed(_train_some)
+    train = delayed(with_config(_train_some))
     trained = Parallel(n_jobs=n_jobs, prefer="threads")(
         train(members[i], part, data, folds, classes, refit, seed, verbose) for i, part in tasks
     )

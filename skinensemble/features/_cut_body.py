@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skinensemble.backbones import get_backbone, possible_cuts
+from skinensemble.backbones import get_backbone, possible_cuts, split_at
 from skinensemble.features._activations import (
     Activations,
     CutNetwork,
@@ -127,16 +127,16 @@ class CutBody:
 def _load_network(state) -> tuple[str, CutNetwork]:
     backbone = get_backbone(state.raw("backbone", str))
     model = backbone.build(None, tuple(state.raw("image_size", list)), pooling=None)
-    place, known = state.raw("cut", (int, type(None))), possible_cuts(model)
-    if place is not None and not 0 <= place < len(known):
-        raise state.fault("cut", f"{place} is none of {len(known)}")
-    state.raw("cut_name", str)  # for the reader of the file: Keras may number layers otherwise
-    cut = None if place is None else known[place]
-    network = cut_network(model, state.raw("image_fit", str), cut)
-    if cut is None:
+    place, name = state.raw("cut", (int, type(None))), state.raw("cut_name", str)
+    fit, known = state.raw("image_fit", str), possible_cuts(model)
+    if place is None:
         if state.raw("weights", list):
             raise state.fault("weights", "there is nothing below the cut")
-        return backbone.name, network
-    load_weights(network.lower.model, state)
-    # Its fingerprint is that of the weights it has now.
-    return backbone.name, cut_network(model, network.lower.fit, cut)
+        return backbone.name, cut_network(model, fit, None)
+    if not 0 <= place < len(known):
+        raise state.fault("cut", f"{place} is none of {len(known)}")
+    lower, _ = split_at(model, known[place])
+    load_weights(lower, state)
+    network = cut_network(model, fit, known[place])
+    # Keras numbers layers as they are made: the file keeps the name that the user knows.
+    return backbone.name, replace(network, cut=replace(known[place], name=name))

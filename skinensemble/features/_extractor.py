@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skinensemble.backbones import Backbone, get_backbone
+from skinensemble.engines import Runner, get_config, make_runner
 from skinensemble.exceptions import ImageReadError, InputError, message
-from skinensemble.features._fingerprint import fingerprint
+from skinensemble.features._fingerprint import at_precision, fingerprint
 from skinensemble.features._progress import Progress
 from skinensemble.features._store import FeatureStore, default_store
 from skinensemble.images import ImageSource, dihedral
@@ -31,6 +32,8 @@ _CHUNK = 1024
 _CACHED = 8
 # Batches in the network at a time: one leaves cores idle wherever a layer cannot be divided.
 _AT_ONCE = 2
+# What hands pixels on has nothing to compute, and must not round them.
+_PIXELS = {"engine": "keras", "precision": "float32"}
 
 
 class Extractor:
@@ -62,7 +65,7 @@ class Extractor:
     name, fit : str
     fingerprint : str
         SHA-256 of weights, structure, preprocessing, size and fit, in hexadecimal: the key of its
-        rows in a store.
+        rows in a store, whatever the engine; at another precision than float32 the key is another.
     size : tuple of int
         Height and width of the images it takes, in pixels.
     n_features : int
@@ -105,6 +108,8 @@ class Extractor:
         parts = (name, self.size, fit, *([] if dtype == "float32" else [dtype]))
         self.fingerprint = fingerprint(model, *parts)
         self._places: dict[int, np.ndarray] = {}
+        self._runners: dict[tuple[str, ...], Runner] = {}
+        self._runner = make_runner(model, name, engine="keras", precision="float32")
         self._lock = threading.Lock()
 
     def __call__(
@@ -168,16 +173,22 @@ class Extractor:
         return result
 
     def key(self, view: int = 0) -> str:
-        """Return the key of the rows of a view in a store; of view 0 the fingerprint itself."""
+        """Return the key of the rows of a view in a store; of view 0 the fingerprint itself.
+
+        In another precision than float32 the key is another.
+        """
         text = f"{self.fingerprint} view {view}"
-        return hashlib.sha256(text.encode()).hexdigest() if view else self.fingerprint
+        key = hashlib.sha256(text.encode()).hexdigest() if view else self.fingerprint
+        return at_precision(key, get_config()["precision"] if self.dtype != np.uint8 else "float32")
 
     def __getstate__(self) -> dict:
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
+        own = ("_lock", "_runner", "_runners")  # of this process
+        return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._lock = threading.Lock()
+        self._lock, self._runners = threading.Lock(), {}
+        self._runner = make_runner(self.model, self.name, engine="keras", precision="float32")
 
     def __deepcopy__(self, memo: dict) -> Extractor:
         return self  # nothing changes it, and it is large
@@ -192,6 +203,7 @@ class Extractor:
     ) -> np.ndarray:
         if store is not None:
             store.check_writable(self.key(view))
+        self._runner = self._make_runner()
         rows = np.empty((len(source), *self.row_shape), self.dtype)
         keeper = _Keeper(store, self.key(view), source.digests, rows)
         places = self._equal_places(batch_size) if len(source) > 1 else np.zeros(1, np.intp)
@@ -212,6 +224,8 @@ class Extractor:
         """Yield each batch with its rows, in order; several are in the network at a time."""
 
         def one(batch: np.ndarray) -> np.ndarray:
+            if self._runner.alone:
+                return self._predict(batch)
             padded = np.zeros((batch_size, *batch.shape[1:]), np.uint8)
             padded[places[: len(batch)]] = batch
             return self._predict(padded)[places[: len(batch)]]
@@ -233,14 +247,24 @@ class Extractor:
                 raise unreadable
 
     def _predict(self, batch: np.ndarray) -> np.ndarray:
-        computed = np.asarray(self.model.predict_on_batch(batch), np.float32)
+        computed = self._runner(batch)
         if self.dtype != np.float16:
             return computed.astype(self.dtype, copy=False)
         largest = np.finfo(np.float16).max
         return computed.clip(-largest, largest).astype(np.float16)
 
+    def _make_runner(self) -> Runner:
+        """Return the network ready on the engine in force, made once for each."""
+        config = _PIXELS if self.dtype == np.uint8 else get_config()
+        key = tuple(config.values())
+        if key not in self._runners:
+            self._runners[key] = make_runner(self.model, self.name, **config)
+        return self._runners[key]
+
     def _equal_places(self, batch_size: int) -> np.ndarray:
         """Find the places in a batch at which an image gives the same row as at the first."""
+        if self._runner.alone:
+            return np.arange(batch_size)
         if batch_size not in self._places:
             image = np.random.default_rng(0).integers(0, 256, (*self.size, 3), np.uint8)
             rows = self._predict(np.repeat(image[None], batch_size, axis=0))

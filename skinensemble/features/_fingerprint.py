@@ -28,6 +28,13 @@ def fingerprint(model: keras.Model, *parts: object) -> str:
     return digest.hexdigest()
 
 
+def at_precision(fingerprint: str, precision: str) -> str:
+    """Return the key of rows that a network computed at a precision; in float32 it is its own."""
+    if precision == "float32":
+        return fingerprint
+    return hashlib.sha256(f"{fingerprint} {precision}".encode()).hexdigest()
+
+
 def _structure(model: keras.Model) -> str:
     config = model.get_config()
     names: dict[str, str] = {}

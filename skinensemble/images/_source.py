@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from numbers import Integral
 from threading import Lock
 from typing import Any
@@ -18,6 +21,9 @@ from skinensemble.images._fit import check_fit, checked_size, fit_image
 from skinensemble.images._headers import mismatch
 from skinensemble.images._problems import ImageProblem, Unreadable, problem_of, read_error
 from skinensemble.images._read import decode
+
+# Batches; one more is with the caller.
+_AHEAD = 2
 
 
 class _Shared:
@@ -152,7 +158,7 @@ class ImageSource:
     def batches(
         self, size: int | tuple[int, int], fit: str = "crop", batch_size: int = 32
     ) -> Iterator[np.ndarray]:
-        """Iterate over all images in order, one batch decoded ahead in another thread.
+        """Iterate over all images in order, two batches decoded ahead by a thread per core.
 
         Parameters
         ----------
@@ -184,33 +190,33 @@ class ImageSource:
         return self._batches(wanted, fit, int(batch_size))
 
     def _batches(self, wanted: tuple[int, int], fit: str, batch_size: int) -> Iterator[np.ndarray]:
-        parts = [range(len(self))[at : at + batch_size] for at in range(0, len(self), batch_size)]
         problems: list[ImageProblem] = []
-        with ThreadPoolExecutor(1, thread_name_prefix="images") as pool:
-            ahead = [pool.submit(self._load, rows, wanted, fit) for rows in parts[:1]]
-            for rows in [*parts[1:], None]:
-                if not ahead:
-                    break
-                batch, bad = ahead.pop().result()
-                if rows is not None:
-                    ahead.append(pool.submit(self._load, rows, wanted, fit))
-                problems += bad
-                yield batch
+        pool = ThreadPoolExecutor(_threads(), thread_name_prefix="images")
+        try:
+            ahead: deque[_Batch] = deque()
+            for at in range(0, len(self), batch_size):
+                rows = range(len(self))[at : at + batch_size]
+                batch = np.zeros((len(rows), *wanted, 3), np.uint8)
+                read = partial(self._read_into, batch, rows[0], wanted, fit)
+                ahead.append((batch, [pool.submit(read, row) for row in rows]))
+                if len(ahead) > _AHEAD:
+                    yield _finished(ahead.popleft(), problems)
+            while ahead:
+                yield _finished(ahead.popleft(), problems)
+        finally:
+            pool.shutdown(cancel_futures=True)
         if problems:
             raise read_error(problems, len(self))
 
-    def _load(
-        self, rows: range, wanted: tuple[int, int], fit: str
-    ) -> tuple[np.ndarray, list[ImageProblem]]:
-        batch = np.zeros((len(rows), *wanted, 3), np.uint8)
-        bad = []
-        for place, row in enumerate(rows):
-            position = self._index[row]
-            try:
-                batch[place] = self._shared.read(position, wanted, fit)
-            except Unreadable as error:
-                bad.append(problem_of(row, self._shared.names[position], error))
-        return batch, bad
+    def _read_into(
+        self, batch: np.ndarray, first: int, wanted: tuple[int, int], fit: str, row: int
+    ) -> ImageProblem | None:
+        position = self._index[row]
+        try:
+            batch[row - first] = self._shared.read(position, wanted, fit)
+        except Unreadable as error:
+            return problem_of(row, self._shared.names[position], error)
+        return None
 
     def __reduce__(self) -> tuple:
         shared, index = self._shared, self._index
@@ -227,6 +233,21 @@ class ImageSource:
 
     def __repr__(self) -> str:
         return f"ImageSource of {len(self)} images"
+
+
+_Batch = tuple[np.ndarray, list[Future[ImageProblem | None]]]
+
+
+def _finished(part: _Batch, problems: list[ImageProblem]) -> np.ndarray:
+    batch, read = part
+    problems += filter(None, (one.result() for one in read))
+    return batch
+
+
+def _threads() -> int:
+    """Return the number of cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _rebuild(items: Items, names: list[str], digests: list[bytes | None]) -> ImageSource:

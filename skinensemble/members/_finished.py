@@ -98,12 +98,14 @@ class FinishedNetwork:
 
     def predict_on_batch(self, images: np.ndarray) -> np.ndarray:
         """Return the outputs for 0–255 RGB images."""
+        return self.model.predict_on_batch(self.preprocess(images))
+
+    def preprocess(self, images: np.ndarray) -> np.ndarray:
+        """Return what the model takes for 0–255 RGB images."""
         pixels = images.astype(np.float32)
         if callable(self._preprocess):
-            pixels = self._preprocess(pixels)
-        else:
-            pixels = apply_preprocess(self._preprocess, pixels)
-        return self.model.predict_on_batch(pixels)
+            return self._preprocess(pixels)
+        return apply_preprocess(self._preprocess, pixels)
 
 
 def _resolve(preprocess):

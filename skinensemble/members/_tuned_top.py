@@ -96,7 +96,7 @@ class TunedTop:
             params.checkpoint,
             f"{params.backbone}-{len(rows)}",
             {k: v for k, v in vars(params).items() if k not in _IRRELEVANT},
-            [images.network.lower.fingerprint, seed, images.n_views],
+            [images.network.lower.key(), seed, images.n_views],
             *self.model_.get_weights(),
             np.frombuffer(b"".join(images.source[rows].digests), np.uint8),
             *(encoded, lesson.weight, train),
@@ -116,7 +116,8 @@ class TunedTop:
             raise MemberError(message("training", params.backbone, why, remedy))
 
     def _key(self, images: CutImages) -> str:
-        digest = hashlib.sha256(f"{images.network.lower.fingerprint} {images.n_views}".encode())
+        # The key below the cut knows the precision as well.
+        digest = hashlib.sha256(f"{images.network.lower.key()} {images.n_views}".encode())
         digest.update(self.params.view_mean.encode())
         for weight in self.model_.get_weights():
             digest.update(np.ascontiguousarray(weight).data)

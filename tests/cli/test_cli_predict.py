@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -184,3 +185,26 @@ def test_predict_restates_for_a_prevalence(model, images, capsys):
     assert (shown[1] < shown[0]).all()
     assert main(["predict", str(model), *images, "--prevalence", "3"]) == 2
     assert "3 is not between 0 and 1" in capsys.readouterr().err
+
+
+def test_engines_are_chosen_by_option(model, images, capsys):
+    from skinensemble import get_config
+
+    shown = []
+    for engine in ("keras", "openvino", "auto"):
+        assert main(["predict", str(model), *images, "--json", "--engine", engine]) == 0
+        shown.append(json.loads(capsys.readouterr().out)["images"][0]["p_malignant"])
+    assert shown == pytest.approx(shown[:1] * 3, abs=1e-4)
+    assert get_config()["engine"] == "keras"
+    assert main(["predict", str(model), *images, "--engine", "onnx"]) == 2
+    capsys.readouterr()
+    args = ["--engine", "keras", "--precision", "bfloat16"]
+    assert main(["predict", str(model), *images, *args]) == 2
+    text = "precision: 'bfloat16' – Keras runs frozen networks in float32 – pass --engine openvino"
+    assert text in capsys.readouterr().err
+
+
+def test_an_engine_that_is_not_installed(model, images, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert main(["predict", str(model), *images, "--engine", "openvino"]) == 1
+    assert 'pip install "skinensemble[fast]"' in capsys.readouterr().err

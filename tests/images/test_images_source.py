@@ -284,6 +284,28 @@ def test_a_pass_that_is_given_up_leaves_no_thread(paths):
     assert threading.active_count() == before
 
 
+def test_images_are_read_ahead_by_all_cores_but_not_far(paths, monkeypatch):
+    """With a slow reader of the batches, a bounded number of images waits."""
+    monkeypatch.setattr(_source, "_threads", lambda: 3)
+    readers, together = [], threading.Barrier(3, timeout=30)
+    real = _source._Shared.read
+
+    def read(self, position, *args):
+        readers.append(threading.get_ident())
+        if len(readers) <= 3:
+            together.wait()  # passed only where three are read at once
+        return real(self, position, *args)
+
+    monkeypatch.setattr(_source._Shared, "read", read)
+    source = as_images(paths * 10)
+    taken = [(len(readers), batch) for batch in source.batches(32, batch_size=4)]
+    assert all(count <= 4 * (at + 3) for at, (count, _) in enumerate(taken))
+    assert len(readers) == 60
+    whole = np.concatenate([batch for _, batch in taken])
+    assert np.array_equal(whole[6:12], whole[:6])
+    assert np.array_equal(whole[4], read_image(paths[4], 32))
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
