@@ -7,7 +7,6 @@ it computed, and :class:`BackboneFeatures` is both as a transformer of scikit-le
 from __future__ import annotations
 
 from skinensemble.features._activations import Activations, CutNetwork, load_cut
-from skinensemble.features._cut_body import CutBody, CutImages
 from skinensemble.features._extractor import Extractor, load_extractor
 from skinensemble.features._shards import StoreWarning
 from skinensemble.features._store import FeatureStore, default_store, resolve_store
@@ -16,8 +15,6 @@ from skinensemble.features._transformer import BackboneFeatures
 __all__ = [
     "Activations",
     "BackboneFeatures",
-    "CutBody",
-    "CutImages",
     "CutNetwork",
     "Extractor",
     "FeatureStore",

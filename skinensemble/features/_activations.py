@@ -21,7 +21,8 @@ from skinensemble.features._extractor import Extractor, weights_identity
 from skinensemble.features._memory import Reader
 from skinensemble.features._progress import Progress
 from skinensemble.features._store import FeatureStore
-from skinensemble.images import N_VIEWS, ImageSource, dihedral
+from skinensemble.images import ImageSource, dihedral
+from skinensemble.images._views import N_VIEWS
 
 if TYPE_CHECKING:
     import keras

@@ -13,10 +13,9 @@ from skinensemble.images._fit import fit_image
 from skinensemble.images._problems import ImageProblem
 from skinensemble.images._read import read_image
 from skinensemble.images._source import ImageSource, as_images
-from skinensemble.images._views import N_VIEWS, dihedral
+from skinensemble.images._views import dihedral
 
 __all__ = [
-    "N_VIEWS",
     "ImageProblem",
     "ImageSource",
     "as_images",

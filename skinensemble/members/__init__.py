@@ -5,7 +5,6 @@ from skinensemble.members._collapsed import CollapsedMember
 from skinensemble.members._dense_head import DenseHead
 from skinensemble.members._pretrained import PretrainedMember
 from skinensemble.members._transfer import TransferClassifier
-from skinensemble.members._tuned_top import TunedTop
 
 __all__ = [
     "CheckpointWarning",
@@ -13,5 +12,4 @@ __all__ = [
     "DenseHead",
     "PretrainedMember",
     "TransferClassifier",
-    "TunedTop",
 ]

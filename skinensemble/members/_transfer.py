@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from skinensemble.features import BackboneFeatures, CutBody
+from skinensemble.features import BackboneFeatures
+from skinensemble.features._cut_body import CutBody
 from skinensemble.members._dense_head import DenseHead, check_params
 from skinensemble.members._tuned_top import TunedTop
 from skinensemble.persistence._codec import dump_params, load_params

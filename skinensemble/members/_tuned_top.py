@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skinensemble.exceptions import InputError, MemberError, message
-from skinensemble.features import CutImages
+from skinensemble.features._cut_body import CutImages
 from skinensemble.members._checkpoint import Checkpoint
 from skinensemble.members._dense_head import _class_weight, _validation_split
 from skinensemble.members._fine_tuning import build_top, train_top

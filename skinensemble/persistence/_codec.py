@@ -35,7 +35,7 @@ TYPES = {
     "CalibratedVote": "skinensemble.voting",
     "Cascade": "skinensemble.cascade",
     "CollapsedMember": "skinensemble.members",
-    "CutBody": "skinensemble.features",
+    "CutBody": "skinensemble.features._cut_body",
     "DenseHead": "skinensemble.members",
     "FoldMembers": "skinensemble.committee",
     "GreedyVote": "skinensemble.voting",
@@ -51,7 +51,7 @@ TYPES = {
     "Stage": "skinensemble.stage",
     "ThresholdVote": "skinensemble.voting",
     "TransferClassifier": "skinensemble.members",
-    "TunedTop": "skinensemble.members",
+    "TunedTop": "skinensemble.members._tuned_top",
     "TrimmedMeanVote": "skinensemble.voting",
     "WeightedMajorityVote": "skinensemble.voting",
 }
