@@ -68,6 +68,14 @@ def test_the_bound_covers_the_truth_as_often_as_it_says(confidence):
         assert bounds[0] == pytest.approx((1 - confidence) ** (1 / n))
 
 
+def test_the_exact_interval_covers_the_share_as_often_as_it_says():
+    for n in np.unique(np.geomspace(5, 400, 20).astype(int)):
+        low, high = np.array([exact_interval(k, n) for k in range(n + 1)]).T
+        for share in np.linspace(0.02, 0.98, 20):
+            chance = stats.binom.pmf(np.arange(n + 1), n, share)
+            assert chance[(low <= share) & (share <= high)].sum() >= 0.95 - 1e-12
+
+
 @pytest.mark.parametrize("n_lesions", [59, 60, 100, 200, 500])
 @pytest.mark.parametrize("target", [0.95, 0.9, 0.8])
 def test_the_certified_threshold_keeps_its_promise_and_the_naive_one_does_not(n_lesions, target):
@@ -170,7 +178,7 @@ def test_a_lesion_that_is_both_is_refused():
         lesion_scores([0.1, 0.2, 0.3], [True, True, False], ["a", "b", "b"])
 
 
-@pytest.mark.parametrize("value", [0, 1, 1.2, -1, np.nan])
+@pytest.mark.parametrize("value", [0, 1, 1.2, -1, np.nan, "95 %", None])
 def test_promises_that_cannot_be_kept_are_refused(value):
     with pytest.raises(InputError, match=r"^min_sensitivity: .* – choose a number between 0 and 1"):
         lesions_needed(value, 0.95)
