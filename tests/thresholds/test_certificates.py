@@ -101,15 +101,18 @@ def test_four_views_a_lesion_count_once():
 
     worst = np.sort(clinic(4_000).min(axis=2).ravel())
     images = np.sort(clinic(1_000).ravel())
-    found = {"lesions": [], "images": []}
+    found = {"lesions": [], "images": [], "naive": []}
     for scores in clinic(2_000):
         whole = certify_threshold(scores.ravel(), np.ones(4 * n), groups=lesions)
         assert (whole.n_malignant, whole.misses) == (n, allowed_misses(n))
         found["lesions"].append(np.searchsorted(worst, whole.threshold) / worst.size)
         apart = certify_threshold(scores.ravel(), np.ones(4 * n)).threshold
         found["images"].append(np.searchsorted(images, apart) / images.size)
+        naive = np.quantile(scores.min(axis=1), 0.05)
+        found["naive"].append(np.searchsorted(worst, naive) / worst.size)
     missed = {key: int(np.sum(np.array(share) > 0.05)) for key, share in found.items()}
     assert stats.binomtest(missed["lesions"], 2_000, 0.05, alternative="greater").pvalue > 0.01
+    assert 0.4 < missed["naive"] / 2_000 < 0.7
     assert missed["images"] > 300  # four views are not four lesions: the promise would be broken
 
 
