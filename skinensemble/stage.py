@@ -327,7 +327,7 @@ class Stage(ClassifierMixin, _BaseComposition):
             min_sensitivity=min_sensitivity,
             confidence=confidence,
         )
-        self._certified = note_use(X, getattr(self, "_certified", None))
+        self._certified = note_use(X, self._certified)
         return self.voting_.certificate_
 
     def compare(self, **options):
@@ -358,6 +358,7 @@ class Stage(ClassifierMixin, _BaseComposition):
     def _dump(self, out):
         own = {"folds": self.folds_, "targets": self.targets_, "ballots": self.ballots_}
         optional = {"lesions": self.lesions_, "digests": self.digests_}
+        optional["certified"] = self._certified
         own |= {key: value for key, value in optional.items() if value is not None}
         seed = self.random_state
         return {
@@ -393,10 +394,14 @@ class Stage(ClassifierMixin, _BaseComposition):
             self.voting_.combine(check_ballots(self.ballots_)[:1])
         except InputError as error:
             raise state.fault("voting", str(error)) from None
-        optional = {"lesions": np.int64, "digests": np.uint64}
-        self.lesions_, self.digests_ = (
-            training.array(key, shape=(n,), dtype=dtype) if key in known else None
-            for key, dtype in optional.items()
+        optional = {
+            "lesions": (n, np.int64),
+            "digests": (n, np.uint64),
+            "certified": (None, np.uint64),
+        }
+        self.lesions_, self.digests_, self._certified = (
+            training.array(key, shape=(length,), dtype=dtype) if key in known else None
+            for key, (length, dtype) in optional.items()
         )
         seed = state.raw("random_state", (int, type(None)))
         refit = not all(isinstance(member, FoldMembers) for _, member in named)

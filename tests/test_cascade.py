@@ -166,6 +166,27 @@ def test_both_stages_hold_out_the_same_lesions(cascade, data):
         assert not set(data[2][held_out]) & set(data[2][~held_out])
 
 
+@pytest.mark.parametrize(
+    "cv", [StratifiedGroupKFold(3), StratifiedGroupKFold(3, shuffle=True), np.int64(2), None]
+)
+def test_one_splitter_gives_both_the_same_folds(data, cv):
+    X, y, lesions = data
+    stages = Stage(committee()[:1], cv=cv), Stage(committee()[:1], cv=cv)
+    cascade = Cascade(*stages).fit(X, y, groups=lesions)
+    np.testing.assert_array_equal(cascade.triage_.folds_, cascade.diagnosis_.folds_)
+
+
+@pytest.mark.parametrize("other", [2, StratifiedGroupKFold(3, shuffle=True, random_state=1)])
+def test_stages_that_would_hold_out_other_lesions_are_refused_before_training(data, other):
+    X, y, lesions = data
+    notes, book = notebook()
+    stages = Stage([("one", Recorder(book))], cv=3), Stage(committee(), cv=other)
+    text = r"^folds: cv=3 and cv=.* – the ballots of both stages .* – give both stages the same cv"
+    with pytest.raises(InputError, match=text):
+        Cascade(*stages).fit(X, y, groups=lesions)
+    assert notes == []
+
+
 def test_a_members_columns_are_mapped_by_label_in_both_stages(data, fresh):
     X, y, lesions = data
     turned, straight = (

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from committees import committee, lesion_table
 
-from skinensemble import SoftVote, Stage, ThresholdVote
+from skinensemble import SoftVote, Stage, ThresholdVote, load
 from skinensemble.exceptions import CertificateError, CertificateWarning, InputError
+from skinensemble.persistence import save
 
 TWO = np.array(["benign", "malignant"])
 
@@ -47,6 +48,15 @@ def test_certify_again_replaces_the_threshold_and_keeps_the_pool(certifiable):
     assert isinstance(certifiable.voting_, ThresholdVote)
     assert isinstance(certifiable.voting_.base_, SoftVote)
     np.testing.assert_array_equal(certifiable.predict_proba(X), before)
+
+
+def test_a_loaded_stage_knows_what_it_was_certified_on(certifiable, tmp_path):
+    X, y, lesions = lesion_table(200, codes=TWO, seed=9)
+    certifiable.certify(X, y, groups=lesions)
+    save(certifiable, tmp_path / "stage.h5")
+    back = load(tmp_path / "stage.h5")
+    with pytest.warns(CertificateWarning, match=rf"^certificate: {len(y)} samples were used"):
+        back.certify(X, y, groups=lesions)
 
 
 @pytest.mark.parametrize("frame", [False, True])

@@ -10,8 +10,13 @@ from sklearn.utils import _safe_indexing, check_consistent_length, check_random_
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
-from skinensemble.cascade._collapse import adopt_members, collapse_finished, shared_triage
 from skinensemble.cascade._decide import BallotDecisions
+from skinensemble.cascade._stages import (
+    adopt_members,
+    collapse_finished,
+    common_folds,
+    shared_triage,
+)
 from skinensemble.cascade._withhold import accepted, best_malignant, learn_referrals
 from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.referral import Referral, resolve_referral
@@ -24,7 +29,6 @@ from skinensemble.validation import (
     check_labels,
     encode_known,
     group_copies,
-    lesion_folds,
 )
 from skinensemble.verdict import Verdict
 from skinensemble.voting import VotingRule
@@ -150,7 +154,7 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
             rule = stage.voting_rule()
             rule.check_params(len(stage.members))
             rule.check_targets(labels, lesions)
-        lesion_folds(encoded, lesions, diagnosis.cv, classes=self.classes_)
+        common_folds((triage, diagnosis), encoded, lesions, self.classes_)
         X = diagnosis.prepare(triage.prepare(X))
         lesions = group_copies(X, encoded, lesions)
         if lesions is None:
@@ -414,14 +418,12 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
     def _share_folds(self, stages, encoded, lesions) -> None:
         """Let both stages hold out the same lesions, so that their ballots can be joined."""
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=1 + len(stages))
+        folds = common_folds(stages, encoded, lesions, self.classes_, int(seeds[0]))
+        held_out = [folds == k for k in range(folds.max() + 1)]
         for stage, seed in zip(stages, seeds[1:], strict=True):
             if stage.random_state is None and self.random_state is not None:
                 stage.set_params(random_state=int(seed))
-            if stage.cv is None or isinstance(stage.cv, (int, np.integer)):
-                shared = {"classes": self.classes_, "random_state": int(seeds[0])}
-                folds = lesion_folds(encoded, lesions, stage.cv, **shared)
-                held_out = [folds == k for k in range(folds.max() + 1)]
-                stage.set_params(cv=[(np.flatnonzero(~k), np.flatnonzero(k)) for k in held_out])
+            stage.set_params(cv=[(np.flatnonzero(~k), np.flatnonzero(k)) for k in held_out])
 
     def _copy_feature_names(self):
         for attribute in ("n_features_in_", "feature_names_in_"):

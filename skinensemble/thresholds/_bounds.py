@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+
 import numpy as np
 from scipy import special
 
@@ -134,10 +136,10 @@ def allowed_misses(
 def check_promise(minimum: float, confidence: float, promised: str = "sensitivity") -> None:
     """Refuse what no number of lesions could prove."""
     for name, value in ((f"min_{promised}", minimum), ("confidence", confidence)):
-        if not 0 < value < 1:
-            why = (
-                "no finite number of lesions can prove it" if value >= 1 else "it promises nothing"
-            )
-            raise InputError(
-                message(name, value, why, "choose a number between 0 and 1, such as 0.95")
-            )
+        number = isinstance(value, numbers.Real)
+        if not number or not 0 < value < 1:
+            why = "it promises nothing" if number else "not a number"
+            if number and value >= 1:
+                why = "no finite number of lesions can prove it"
+            remedy = "choose a number between 0 and 1, such as 0.95"
+            raise InputError(message(name, value, why, remedy))

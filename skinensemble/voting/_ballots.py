@@ -49,16 +49,8 @@ def check_ballots(ballots) -> np.ndarray:
     negative, or not summing to 1 – pass probabilities, not scores or logits
     """
     ballots = _as_floats(ballots)
-    if _is_sound(ballots):
-        return ballots
-    sums = ballots.sum(axis=2)
-    with np.errstate(invalid="ignore"):
-        missed = np.abs(sums - 1)
-        good = (missed <= SUM_TOLERANCE) & (ballots.min(axis=2) >= 0)
-    if not good.all():
-        raise _no_probabilities(ballots, np.argwhere(~good))
-    # Row by row: what a sample is given must not depend on the rounding of another.
-    return np.where((missed > ROUNDING)[..., None], ballots / sums[..., None], ballots)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return ballots if _is_sound(ballots) else _scaled(ballots)
 
 
 def _as_floats(ballots) -> np.ndarray:
@@ -81,13 +73,23 @@ def _is_sound(ballots: np.ndarray) -> bool:
     ones, step = np.ones(n_classes), max(1, NUMBERS // (n_members * n_classes))
     for start in range(0, len(ballots), step):
         rows = ballots[start : start + step].reshape(-1, n_classes)
-        with np.errstate(invalid="ignore", over="ignore"):
-            # A product with ones is the quickest sum along a short axis.
-            sums = rows @ ones
-            # Written so that NaN fails: it compares false with everything.
-            if not (rows.min() >= 0 and 1 - ROUNDING <= sums.min() <= sums.max() <= 1 + ROUNDING):
-                return False
+        # A product with ones is the quickest sum along a short axis.
+        sums = rows @ ones
+        # Written so that NaN fails: it compares false with everything.
+        if not (rows.min() >= 0 and 1 - ROUNDING <= sums.min() <= sums.max() <= 1 + ROUNDING):
+            return False
     return True
+
+
+def _scaled(ballots: np.ndarray) -> np.ndarray:
+    """Scale the rows that miss 1 by more than rounding; refuse what are no probabilities."""
+    sums = ballots.sum(axis=2)
+    missed = np.abs(sums - 1)
+    good = (missed <= SUM_TOLERANCE) & (ballots.min(axis=2) >= 0)
+    if not good.all():
+        raise _no_probabilities(ballots, np.argwhere(~good))
+    # Row by row: what a sample is given must not depend on the rounding of another.
+    return np.where((missed > ROUNDING)[..., None], ballots / sums[..., None], ballots)
 
 
 def _no_probabilities(ballots: np.ndarray, places: np.ndarray) -> InputError:

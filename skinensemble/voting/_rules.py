@@ -187,15 +187,15 @@ def tally(votes: np.ndarray, n_classes: int, weights: np.ndarray | None = None) 
     """
     name, n_members = np.min_scalar_type(n_classes), votes.shape[1]
     each = np.min_scalar_type(n_members) if weights is None else np.float64
-    counts = np.empty((len(votes), n_classes), dtype=each)
+    counts = np.empty((n_classes, len(votes)), dtype=each)
     # As in last_argmax, by blocks laid out by member, in the smallest type that holds a vote.
     for start in range(0, len(votes), BLOCK):
         rows = slice(start, start + BLOCK)
         block = votes[rows].T.astype(name, order="C")
         for k in range(n_classes):
             cast = block == k
-            counts[rows, k] = cast.sum(axis=0, dtype=each) if weights is None else weights @ cast
-    return counts
+            counts[k, rows] = cast.sum(axis=0, dtype=each) if weights is None else weights @ cast
+    return counts.T
 
 
 def _log_odds(votes, y, sample_weight, n_classes: int) -> np.ndarray:

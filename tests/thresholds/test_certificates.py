@@ -68,6 +68,14 @@ def test_the_bound_covers_the_truth_as_often_as_it_says(confidence):
         assert bounds[0] == pytest.approx((1 - confidence) ** (1 / n))
 
 
+def test_the_exact_interval_covers_the_share_as_often_as_it_says():
+    for n in np.unique(np.geomspace(5, 400, 20).astype(int)):
+        low, high = np.array([exact_interval(k, n) for k in range(n + 1)]).T
+        for share in np.linspace(0.02, 0.98, 20):
+            chance = stats.binom.pmf(np.arange(n + 1), n, share)
+            assert chance[(low <= share) & (share <= high)].sum() >= 0.95 - 1e-12
+
+
 @pytest.mark.parametrize("n_lesions", [59, 60, 100, 200, 500])
 @pytest.mark.parametrize("target", [0.95, 0.9, 0.8])
 def test_the_certified_threshold_keeps_its_promise_and_the_naive_one_does_not(n_lesions, target):
@@ -93,15 +101,18 @@ def test_four_views_a_lesion_count_once():
 
     worst = np.sort(clinic(4_000).min(axis=2).ravel())
     images = np.sort(clinic(1_000).ravel())
-    found = {"lesions": [], "images": []}
+    found = {"lesions": [], "images": [], "naive": []}
     for scores in clinic(2_000):
         whole = certify_threshold(scores.ravel(), np.ones(4 * n), groups=lesions)
         assert (whole.n_malignant, whole.misses) == (n, allowed_misses(n))
         found["lesions"].append(np.searchsorted(worst, whole.threshold) / worst.size)
         apart = certify_threshold(scores.ravel(), np.ones(4 * n)).threshold
         found["images"].append(np.searchsorted(images, apart) / images.size)
+        naive = np.quantile(scores.min(axis=1), 0.05)
+        found["naive"].append(np.searchsorted(worst, naive) / worst.size)
     missed = {key: int(np.sum(np.array(share) > 0.05)) for key, share in found.items()}
     assert stats.binomtest(missed["lesions"], 2_000, 0.05, alternative="greater").pvalue > 0.01
+    assert 0.4 < missed["naive"] / 2_000 < 0.7
     assert missed["images"] > 300  # four views are not four lesions: the promise would be broken
 
 
@@ -170,7 +181,7 @@ def test_a_lesion_that_is_both_is_refused():
         lesion_scores([0.1, 0.2, 0.3], [True, True, False], ["a", "b", "b"])
 
 
-@pytest.mark.parametrize("value", [0, 1, 1.2, -1, np.nan])
+@pytest.mark.parametrize("value", [0, 1, 1.2, -1, np.nan, "95 %", None])
 def test_promises_that_cannot_be_kept_are_refused(value):
     with pytest.raises(InputError, match=r"^min_sensitivity: .* – choose a number between 0 and 1"):
         lesions_needed(value, 0.95)

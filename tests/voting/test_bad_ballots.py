@@ -30,6 +30,11 @@ SHAPE = (
 BAD = {
     "NaN": (spoilt(np.nan), rf"sample 2 of member 1 \(NaN\){ROWS}"),
     "infinite": (spoilt(np.inf), rf"sample 2 of member 1 \(infinite\){ROWS}"),
+    "infinite both ways": (
+        np.full_like(GOOD, [np.inf, -np.inf]),
+        rf"sample 0 of member 0 \(infinite\), .* and 2 more{ROWS}",
+    ),
+    "huge": (np.full_like(GOOD, 1e308), r"sample 0 of member 0 \(sums to inf\), "),
     "negative": (NEGATIVE, rf"sample 2 of member 1 \(holds -0.25\){ROWS}"),
     "sum": (0.9 * GOOD, rf"sample 0 of member 0 \(sums to 0.9\), .* and 2 more{ROWS}"),
     "sum missed by a little more": (GOOD * 1.0011, r"sample 0 of member 0 \(sums to 1.0011\), "),

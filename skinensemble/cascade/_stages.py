@@ -1,4 +1,4 @@
-"""Members that name diagnoses vote in the triage as well: on the sides of these."""
+"""What a cascade makes of its two stages beside fitting them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,42 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
-from skinensemble.exceptions import MemberError, first_few, message
+from skinensemble.exceptions import InputError, MemberError, first_few, message
 from skinensemble.members import CollapsedMember, PretrainedMember
 from skinensemble.stage import Stage
 from skinensemble.taxonomy import SIDES
+from skinensemble.validation import lesion_folds
 
-__all__ = ["adopt_members", "collapse_finished", "shared_triage"]
+__all__ = ["adopt_members", "collapse_finished", "common_folds", "shared_triage"]
+
+
+def common_folds(stages, y: np.ndarray, groups, classes, random_state=None) -> np.ndarray:
+    """Return the fold in which both stages hold out each sample.
+
+    Parameters
+    ----------
+    stages : pair of Stage
+    y, groups, classes, random_state
+        As in :func:`~skinensemble.validation.lesion_folds`, of the diagnoses.
+
+    Returns
+    -------
+    ndarray of int of shape (n_samples,)
+
+    Raises
+    ------
+    InputError
+        When they would hold out different lesions.
+    """
+    # A splitter that both have is asked once: it may shuffle without a seed.
+    asked = {repr(stage.cv): stage.cv for stage in stages}
+    options = {"classes": classes, "random_state": random_state}
+    tables = [lesion_folds(y, groups, cv, **options) for cv in asked.values()]
+    if not np.array_equal(tables[0], tables[-1]):
+        why = "the ballots of both stages are joined, so they must hold out the same lesions"
+        shown = " and ".join(f"cv={cv:.60}" for cv in asked)
+        raise InputError(message("folds", shown, why, "give both stages the same cv"))
+    return tables[0]
 
 
 def collapse_finished(triage: Stage, classes: np.ndarray, malignant: np.ndarray) -> Stage:
