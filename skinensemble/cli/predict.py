@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from skinensemble.cli._engines import add_engine_options
+from skinensemble.cli._light import is_light, start_again, try_out
 from skinensemble.cli._outputs import add_force, check_output, write_csv
 from skinensemble.cli._screen import columns, count, print_json, progress_on_stderr
-from skinensemble.cli.evaluate import load_cascade
+from skinensemble.cli.evaluate import check_model, load_cascade
 from skinensemble.exceptions import InputError, first_few, message
 
 __all__ = ["add_parser", "run"]
@@ -61,14 +62,16 @@ def add_parser(commands, **options) -> None:
         default="skip",
         help="images that cannot be read: leave their row empty (default), or stop",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, light=True)
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict, write, show."""
     output, isic = check_output(args, "output"), check_output(args, "isic")
     files = _files(args.images)
-    cascade = load_cascade(args)
+    cascade = _loaded(args)
+    if cascade is None:
+        return start_again()
     if isic is not None:
         _check_isic(cascade.classes_)
     rows = _predict(cascade, files, args)
@@ -82,6 +85,18 @@ def run(args: argparse.Namespace) -> int:
         print(_table(rows))
     _sum_up(rows)
     return 0
+
+
+def _loaded(args: argparse.Namespace):
+    """Return the cascade, or None where it does not run without TensorFlow."""
+    if not is_light():
+        return load_cascade(args)
+    check_model(args)
+    try:
+        cascade = load_cascade(args)
+    except Exception:  # of any kind: the ordinary way tells what is wrong
+        return None
+    return cascade if try_out(cascade) else None
 
 
 def _files(given: Sequence[str]) -> list[str]:
