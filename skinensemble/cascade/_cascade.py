@@ -11,6 +11,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skinensemble.builders import DEFAULT_BACKBONES, make_stage
 from skinensemble.cascade._decide import BallotDecisions
+from skinensemble.cascade._stream import stream
 from skinensemble.cascade._withhold import accepted, best_malignant, learn_referrals
 from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.referral import Referral, resolve_referral
@@ -256,6 +257,28 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
             )
             for i in range(_num_samples(X))
         ]
+
+    def predict_stream(self, images, *, prevalence=None, chunk_size=256):
+        """Give verdicts for any number of images in constant memory, as they come.
+
+        Parameters
+        ----------
+        images : iterable of paths, arrays or PIL images
+            Each as in a list that :func:`~skinensemble.images.as_images` accepts.
+        prevalence : float, default=None
+            As in :meth:`malignant_proba`.
+        chunk_size : int, default=256
+            Images read and answered together; features are forgotten after each chunk, unless the
+            members have a store of their own.
+
+        Returns
+        -------
+        iterator of Prediction
+            One per image, in order. One that cannot be read has a status that says why, and no
+            verdict; the others are what they are without it.
+        """
+        check_is_fitted(self)
+        return stream(self, images, prevalence, chunk_size)
 
     def certify(self, X, y, *, groups, min_sensitivity=0.95, confidence=0.95) -> Certificate:
         """Set a new triage threshold, proved on labelled lesions no member has seen.

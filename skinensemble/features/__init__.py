@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from skinensemble.features._extractor import Extractor, load_extractor
 from skinensemble.features._shards import StoreWarning
-from skinensemble.features._store import FeatureStore, default_store, resolve_store
+from skinensemble.features._store import (
+    FeatureStore,
+    default_store,
+    resolve_store,
+    temporary_store,
+)
 from skinensemble.features._transformer import BackboneFeatures
 
 __all__ = [
@@ -19,4 +24,5 @@ __all__ = [
     "default_store",
     "load_extractor",
     "resolve_store",
+    "temporary_store",
 ]
