@@ -23,6 +23,7 @@ _HOME = {
     "MajorityVote": "voting",
     "MedianVote": "voting",
     "PowerMeanVote": "voting",
+    "Prediction": "verdict",
     "PretrainedMember": "members",
     "QuorumVote": "voting",
     "RankVote": "voting",

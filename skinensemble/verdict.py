@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from skinensemble.taxonomy import SIDES
 
-__all__ = ["Verdict"]
+__all__ = ["Prediction", "Verdict"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,28 @@ class Verdict:
             return text
         leaning = "refer, perhaps " if self.referred else ""
         return f"{text}: {leaning}{self.diagnosis} (p = {self.p_diagnosis:.3f})"
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a cascade makes of one image of a stream.
+
+    Attributes
+    ----------
+    index : int
+        Place in the stream, from 0.
+    name : str
+        Path of the file, or ``image 3`` by its place.
+    status : str
+        ``"ok"``, or why the image cannot be read.
+    verdict : Verdict or None
+        None for an image that cannot be read.
+    proba : ndarray of shape (n_classes,), or None
+        As a row of ``predict_proba``.
+    """
+
+    index: int
+    name: str
+    status: str
+    verdict: Verdict | None = None
+    proba: np.ndarray | None = None

@@ -11,15 +11,17 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
 from skinensemble.cascade._decide import BallotDecisions
+from skinensemble.cascade._saved import ROUTES, SavedCascade
 from skinensemble.cascade._stages import (
     adopt_members,
     collapse_finished,
     common_folds,
     shared_triage,
 )
+from skinensemble.cascade._stream import stream
 from skinensemble.cascade._withhold import accepted, best_malignant, learn_referrals
-from skinensemble.exceptions import InputError, first_few, message
-from skinensemble.referral import Referral, resolve_referral
+from skinensemble.exceptions import InputError, message
+from skinensemble.referral import resolve_referral
 from skinensemble.routing import joint_proba
 from skinensemble.stage import Stage
 from skinensemble.taxonomy import MALIGNANT, SIDES, malignant_mask
@@ -35,11 +37,8 @@ from skinensemble.voting import VotingRule
 
 __all__ = ["Cascade"]
 
-_ROUTES = ("soft", "hard")
-_STAGES = ("triage", "diagnosis")
 
-
-class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
+class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
     """Triage, then diagnosis, each by the vote of a committee.
 
     The triage stage decides between benign and malignant. The diagnosis stage gives probabilities
@@ -272,6 +271,28 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
             for i in range(_num_samples(X))
         ]
 
+    def predict_stream(self, images, *, prevalence=None, chunk_size=256):
+        """Give verdicts for any number of images in constant memory, as they come.
+
+        Parameters
+        ----------
+        images : iterable of paths, arrays or PIL images
+            Each as in a list that :func:`~skinensemble.images.as_images` accepts.
+        prevalence : float, default=None
+            As in :meth:`malignant_proba`.
+        chunk_size : int, default=256
+            Images read and answered together; features are forgotten after each chunk, unless the
+            members have a store of their own.
+
+        Returns
+        -------
+        iterator of Prediction
+            One per image, in order. One that cannot be read has a status that says why, and no
+            verdict; the others are what they are without it.
+        """
+        check_is_fitted(self)
+        return stream(self, images, prevalence, chunk_size)
+
     def certify(self, X, y, *, groups, min_sensitivity=0.95, confidence=0.95) -> Certificate:
         """Set a new triage threshold, proved on labelled lesions no member has seen.
 
@@ -318,53 +339,6 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
 
         save(self, path)
 
-    def _dump(self, out):
-        return {
-            "classes": out.labels(self.classes_),
-            "malignant": out.labels(self.malignant_),
-            "triage": out.estimator("triage", self.triage_),
-            "diagnosis": out.estimator("diagnosis", self.diagnosis_),
-            "route": self.route,
-            **({"shared_members": True} if self._shares_members else {}),
-            "referrals": {
-                stage: out.estimator(stage, referral)
-                for stage, referral in zip(_STAGES, self._referrals(), strict=True)
-                if referral is not None
-            },
-        }
-
-    def _load(self, state):
-        self.classes_ = state.labels("classes")
-        self.malignant_ = state.labels("malignant", least=1)
-        malignant_mask(self.classes_, self.malignant_.tolist())
-        self.triage_, self.diagnosis_ = state.estimator("triage"), state.estimator("diagnosis")
-        for name, stage, classes in (
-            ("triage", self.triage_, SIDES),
-            ("diagnosis", self.diagnosis_, self.classes_),
-        ):
-            if not isinstance(stage, Stage) or not np.array_equal(stage.classes_, classes):
-                raise state.fault(name, f"not a stage over {first_few(classes)}")
-        referrals = state.nested("referrals")
-        known = referrals.keys()
-        if not known <= set(_STAGES):
-            raise state.fault("referrals", "not of the two stages")
-        self.triage_referral_, self.diagnosis_referral_ = (
-            referrals.estimator(stage) if stage in known else None for stage in _STAGES
-        )
-        own = {
-            "malignant": tuple(self.malignant_.tolist()),
-            "route": state.raw("route", str),
-            "refer": clone(self.triage_referral_) if self.triage_referral_ else None,
-        }
-        shared = "shared_members" in set(state.keys()) and state.raw("shared_members", bool)
-        triage = clone(self.triage_.voting_ if shared else self.triage_)
-        Cascade.__init__(self, triage, clone(self.diagnosis_), **own)
-        if self.route not in _ROUTES or not all(
-            isinstance(referral, Referral) for referral in self._referrals() if referral
-        ):
-            raise state.fault("route", "not a route, or the referrals are none")
-        self._copy_feature_names()
-
     @property
     def _shares_members(self) -> bool:
         return isinstance(self.triage, (str, VotingRule))
@@ -405,8 +379,8 @@ class Cascade(BallotDecisions, ClassifierMixin, BaseEstimator):
         self.triage_referral_, self.diagnosis_referral_ = learn_referrals(self)
 
     def _check_params(self) -> None:
-        if self.route not in _ROUTES:
-            why, remedy = f"not one of {', '.join(_ROUTES)}", "pass one of these"
+        if self.route not in ROUTES:
+            why, remedy = f"not one of {', '.join(ROUTES)}", "pass one of these"
             raise InputError(message("route", repr(self.route), why, remedy))
         if self.refer is not None:
             resolve_referral(self.refer)

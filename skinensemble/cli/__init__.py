@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from skinensemble import __version__
 from skinensemble.cli import backbones, demo, evaluate, info, predict, train
 from skinensemble.cli._engines import chosen_engine
+from skinensemble.cli._light import go_light
 from skinensemble.cli._screen import UsageError, spoken
 
 __all__ = ["main"]
@@ -50,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has said why
         return stop.code if isinstance(stop.code, int) else 2
+    if argv is None:  # the process is ours
+        go_light(args)
     debug = getattr(args, "debug", False)
     with _warnings_as_lines(debug):
         try:

@@ -33,7 +33,7 @@ def check_output(args: argparse.Namespace, name: str) -> Path | None:
     path, option = Path(given).expanduser(), f"--{name.replace('_', '-')}"
     if path.is_dir():
         raise InputError(message(option, path, "it is a folder", "give the path of a file"))
-    if path.exists() and not args.force:
+    if path.exists() and not (args.force or getattr(args, "resume", False)):
         raise InputError(message(option, path, "it exists", "choose another name, or pass --force"))
     try:
         with tempfile.TemporaryFile(dir=path.parent):

@@ -8,7 +8,7 @@ from skinensemble.cli._data import add_data_options, load_data
 from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._screen import load_keras, print_json, progress_on_stderr
 
-__all__ = ["add_parser", "load_cascade", "run"]
+__all__ = ["add_parser", "check_model", "load_cascade", "run"]
 
 
 def add_parser(commands, **options) -> None:
@@ -50,6 +50,21 @@ def load_cascade(args: argparse.Namespace):
     ModelFileError
         When the file cannot be loaded, or holds something else than a cascade.
     """
+    check_model(args)
+    load_keras(args)
+    from skinensemble.persistence import load
+
+    return load(args.model)
+
+
+def check_model(args: argparse.Namespace) -> None:
+    """Refuse a file that holds no cascade, before Keras is loaded.
+
+    Raises
+    ------
+    ModelFileError
+        When the file is damaged, or holds something else.
+    """
     from skinensemble.exceptions import ModelFileError, message
     from skinensemble.persistence.container import read_config
 
@@ -57,7 +72,3 @@ def load_cascade(args: argparse.Namespace):
     if kind != "Cascade":
         why = f"it holds a {kind}, not a cascade"
         raise ModelFileError(message("cannot use", args.model, why, "pass a file of train"))
-    load_keras(args)
-    from skinensemble.persistence import load
-
-    return load(args.model)

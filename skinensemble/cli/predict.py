@@ -5,26 +5,32 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from skinensemble.cli._engines import add_engine_options
+from skinensemble.cli._light import is_light, start_again, try_out
 from skinensemble.cli._outputs import add_force, check_output, write_csv
-from skinensemble.cli._screen import columns, count, print_json, progress_on_stderr
-from skinensemble.cli.evaluate import load_cascade
-from skinensemble.exceptions import InputError, first_few, message
+from skinensemble.cli._results import VerdictCsv, VerdictTable, isic_line
+from skinensemble.cli._screen import UsageError, count, print_json, progress_on_stderr
+from skinensemble.cli.evaluate import check_model, load_cascade
+from skinensemble.exceptions import ImageReadError, InputError, first_few, message
 
 __all__ = ["add_parser", "run"]
 
 _EPILOG = """\
+Any number of images is answered in constant memory, in order; rows are written as they come. After
+an interruption, repeat the command with --resume.
+
 Images that cannot be read keep their row, with the problem in the column "status" and empty
 figures. A warning counts them and the exit code stays 0, unless none can be read; with
 --on-error raise they are listed, nothing is predicted and the exit code is 1.
 """
 # The order of the columns in the submission form of ISIC 2018, task 3.
 _ISIC = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
-_VERDICT = ("verdict", "p_malignant", "diagnosis", "p_diagnosis", "referred", "agreement")
+_CHUNK = 256
 
 
 def add_parser(commands, **options) -> None:
@@ -56,38 +62,115 @@ def add_parser(commands, **options) -> None:
     add_engine_options(parser)
     add_force(parser)
     parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the file of --output: images that have a row there are left out",
+    )
+    parser.add_argument(
         "--on-error",
         choices=("skip", "raise"),
         default="skip",
         help="images that cannot be read: leave their row empty (default), or stop",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, light=True)
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict, write, show."""
+    _check_resume(args)
     output, isic = check_output(args, "output"), check_output(args, "isic")
     files = _files(args.images)
-    cascade = load_cascade(args)
+    cascade = _loaded(args)
+    if cascade is None:
+        return start_again()
     if isic is not None:
         _check_isic(cascade.classes_)
-    rows = _predict(cascade, files, args)
-    if output is not None:
-        _write_results(output, rows, cascade)
-    if isic is not None:
-        _write_isic(isic, rows)
-    if args.json:
-        print_json({"model": args.model, "malignant": cascade.malignant_.tolist(), "images": rows})
-    else:
-        print(_table(rows))
-    _sum_up(rows)
+    results = None if output is None else VerdictCsv(output, cascade, resume=args.resume)
+    files = [file for file in files if results is None or file not in results.done]
+    shown = _Shown(files, cascade, args, results)
+    try:
+        for row in _predict(cascade, files, args):
+            shown.add(row)
+    except KeyboardInterrupt:
+        if results is not None and results.begun:
+            print(f"skinensemble: {output} is kept; --resume goes on with it", file=sys.stderr)
+        raise
+    finally:
+        if results is not None:
+            results.close()
+    shown.finish(isic)
     return 0
+
+
+def _check_resume(args: argparse.Namespace) -> None:
+    if args.resume and (args.output is None or args.isic is not None or args.force):
+        why = "it goes on with one file of verdicts"
+        remedy = "pass --output and neither --isic nor --force"
+        raise UsageError(message("--resume", "alone", why, remedy))
+
+
+class _Shown:
+    """Where the rows go, and what is said at the end."""
+
+    def __init__(self, files, cascade, args: argparse.Namespace, results) -> None:
+        self._args, self._cascade, self._results = args, cascade, results
+        self._table = None if args.json else VerdictTable(files, cascade)
+        self._rows: list[dict[str, Any]] = []
+        self._isic: list[list[object]] = []
+        self._bad: list[str] = []
+        self._sides: Counter[str] = Counter()
+
+    @property
+    def good(self) -> int:
+        """Number of images that could be read."""
+        return self._sides.total()
+
+    def add(self, row: dict[str, Any]) -> None:
+        if row["status"] == "ok":
+            self._sides[row["verdict"]] += 1
+        else:
+            self._bad.append(f"{row['file']} ({row['status']})")
+        if self._results is not None:
+            self._results.add(row)
+        if self._args.isic is not None:
+            self._isic.append(isic_line(row, _ISIC))
+        if self._table is None:
+            self._rows.append(row)
+        else:
+            self._table.add(row)
+
+    def finish(self, isic: Path | None) -> None:
+        total = self.good + len(self._bad)
+        shown = first_few(self._bad, 5)
+        if total and not self.good:
+            raise ImageReadError(message("images", f"all {total}", shown, "copy them again"))
+        if isic is not None:
+            write_csv(isic, ["image", *_ISIC], self._isic)
+        if self._args.json:
+            malignant = self._cascade.malignant_.tolist()
+            print_json({"model": self._args.model, "malignant": malignant, "images": self._rows})
+        if self._bad:
+            text = f"{len(self._bad)} of {count(total, 'image')} could not be read: {shown}"
+            warnings.warn(text, UserWarning, stacklevel=2)
+        found = ", ".join(f"{number} {side}" for side, number in sorted(self._sides.items()))
+        print(f"skinensemble: {count(self.good, 'image')}: {found}", file=sys.stderr)
+
+
+def _loaded(args: argparse.Namespace):
+    """Return the cascade, or None where it does not run without TensorFlow."""
+    if not is_light():
+        return load_cascade(args)
+    check_model(args)
+    try:
+        cascade = load_cascade(args)
+    except Exception:  # of any kind: the ordinary way tells what is wrong
+        return None
+    return cascade if try_out(cascade) else None
 
 
 def _files(given: Sequence[str]) -> list[str]:
     """Expand folders; keep the order of what was given."""
     from skinensemble.datasets._files import ImageIndex
-    from skinensemble.exceptions import ImageReadError, first_few, message
 
     files: list[str] = []
     for name in given:
@@ -103,27 +186,40 @@ def _files(given: Sequence[str]) -> list[str]:
     return files
 
 
-def _predict(cascade, files: list[str], args: argparse.Namespace) -> list[dict[str, Any]]:
-    """One row for each file, in order."""
+def _predict(cascade, files: list[str], args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield one row for each file, in order, as they come."""
+    from skinensemble.cascade._stream import answers
     from skinensemble.images import check_images
 
-    source, problems = check_images(files, on_error=args.on_error)
-    with progress_on_stderr():
-        source = cascade.prepare(source)
-        stated = {"prevalence": args.prevalence}
-        proba = cascade.predict_proba(source, **stated)
-        found = zip(cascade.verdicts(source, **stated), proba, strict=True)
-    bad = {problem.index: problem.problem for problem in problems}
+    if args.on_error == "raise" and files:
+        check_images(files)
+    # An estimate needs all images at once.
+    size = len(files) if args.prevalence == "estimate" else _CHUNK
     labels = cascade.classes_.tolist()
-    return [
-        {"file": file} | ({"status": bad[i]} if i in bad else _row(*next(found), labels))
-        for i, file in enumerate(files)
-    ]
+    found = _reported(answers(cascade, files, args.prevalence, size), len(files))
+    for file, one in zip(files, found, strict=True):
+        row = {} if one.verdict is None else _row(one.verdict, one.proba, labels)
+        yield {"file": file, "status": one.status, **row}
+
+
+def _reported(found: Iterator, total: int) -> Iterator:
+    """Say on standard error how far it is, in place of each network for each chunk."""
+    from skinensemble.features._progress import Progress
+
+    with progress_on_stderr():
+        progress = Progress("predict", total, int(total > _CHUNK))
+    while True:
+        with progress_on_stderr(quiet=total > _CHUNK):
+            one = next(found, None)
+        if one is None:
+            return
+        with progress_on_stderr():
+            progress.advance(1)
+        yield one
 
 
 def _row(verdict, proba, labels: list) -> dict[str, Any]:
     return {
-        "status": "ok",
         "verdict": verdict.answer,
         "p_malignant": round(verdict.p_malignant, 6),
         "diagnosis": verdict.diagnosis,
@@ -138,22 +234,6 @@ def _row(verdict, proba, labels: list) -> dict[str, Any]:
     }
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
-    shown = _short([row["file"] for row in rows])
-    cells = []
-    for name, row in zip(shown, rows, strict=True):
-        if row["status"] != "ok":
-            cells.append([name, "not read", "", "", "", ""])
-            continue
-        p = "" if row["p_diagnosis"] is None else f"{row['p_diagnosis']:.3f}"
-        votes = row["triage_votes"]
-        agree = f"{round(row['agreement'] * len(votes))} of {len(votes)}"
-        which = f"{row['diagnosis'] or ''}{'?' if row['referred'] == 'diagnosis' else ''}"
-        cells.append([name, row["verdict"], f"{row['p_malignant']:.3f}", which, p, agree])
-    header = ["file", "verdict", "p malignant", "diagnosis", "p diagnosis", "members agree"]
-    return columns(header, cells)
-
-
 def _prevalence(text: str) -> float | str:
     if text == "estimate":
         return text
@@ -163,55 +243,9 @@ def _prevalence(text: str) -> float | str:
     return value
 
 
-def _short(files: list[str]) -> list[str]:
-    """File names alone, where they tell the files apart."""
-    names = [Path(file).name for file in files]
-    return names if len(set(names)) == len(set(files)) else files
-
-
-def _write_results(path: Path, rows: list[dict[str, Any]], cascade) -> None:
-    members = {
-        f"{stage}_votes": [name for name, _ in getattr(cascade, f"{stage}_").members]
-        for stage in ("triage", "diagnosis")
-    }
-    labels = [str(label) for label in cascade.classes_]
-    header = ["file", "status", *_VERDICT, *(f"p_{label}" for label in labels)]
-    for stage, names in members.items():
-        header += [f"{stage.removesuffix('_votes')}_{name}" for name in names]
-    lines = []
-    for row in rows:
-        proba = row.get("probabilities", {})
-        line = [row["file"], row["status"], *(row.get(key) for key in _VERDICT)]
-        line += [proba.get(label) for label in labels]
-        for stage, names in members.items():
-            line += [row.get(stage, {}).get(name) for name in names]
-        lines.append(line)
-    write_csv(path, header, lines)
-
-
 def _check_isic(classes) -> None:
     foreign = [str(label) for label in classes if str(label).upper() not in _ISIC]
     if foreign:
         why = "the form has the seven types of HAM10000 only"
         remedy = "leave out --isic, or train without these diagnoses"
         raise InputError(message("--isic", first_few(foreign), why, remedy))
-
-
-def _write_isic(path: Path, rows: list[dict[str, Any]]) -> None:
-    lines = []
-    for row in rows:
-        proba = row.get("probabilities")
-        cells = [None if proba is None else proba.get(code.lower(), 0.0) for code in _ISIC]
-        lines.append([Path(row["file"]).stem, *cells])
-    write_csv(path, ["image", *_ISIC], lines)
-
-
-def _sum_up(rows: list[dict[str, Any]]) -> None:
-    bad = [row for row in rows if row["status"] != "ok"]
-    if bad:
-        shown = first_few((f"{row['file']} ({row['status']})" for row in bad), 5)
-        text = f"{len(bad)} of {count(len(rows), 'image')} could not be read: {shown}"
-        warnings.warn(text, UserWarning, stacklevel=2)
-    sides = [row.get("verdict") for row in rows]
-    found = ", ".join(f"{sides.count(side)} {side}" for side in sorted(filter(None, set(sides))))
-    print(f"skinensemble: {count(len(rows) - len(bad), 'image')}: {found}", file=sys.stderr)

@@ -50,13 +50,17 @@ class FoldMembers(ClassifierMixin, BaseEstimator):
 
     def prepare(self, X):
         """Let them do their shared work on `X` once."""
-        return prepare_all(self.members_, X)
+        first = self.members_[0]
+        if not hasattr(first, "accept"):
+            return prepare_all(self.members_, X)
+        X = first.accept(X)
+        for rows in _chunks(_num_samples(X)):
+            prepare_all(self.members_, _safe_indexing(X, rows))
+        return X
 
     def predict_proba(self, X):
         """Return the mean of their probabilities, shape (n_samples, n_classes)."""
-        # Some samples at a time: what the networks share, they then compute once.
-        n = _num_samples(X)
-        parts = [np.arange(at, min(at + _CHUNK, n)) for at in range(0, n, _CHUNK)]
+        parts = _chunks(_num_samples(X))
         return np.concatenate([self._mean(_safe_indexing(X, rows)) for rows in parts])
 
     def _mean(self, X):
@@ -85,6 +89,11 @@ class FoldMembers(ClassifierMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "members_")
+
+
+def _chunks(n: int) -> list[np.ndarray]:
+    """Return some samples at a time: what networks share below a cut, they then compute once."""
+    return [np.arange(at, min(at + _CHUNK, n)) for at in range(0, n, _CHUNK)]
 
 
 def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose):

@@ -19,7 +19,7 @@ import numpy as np
 from skinensemble._optional import import_optional
 from skinensemble.exceptions import EngineError, InputError, MissingDependencyError, message
 
-__all__ = ["check_bfloat16", "compile_network", "import_openvino"]
+__all__ = ["check_bfloat16", "compile_network", "compile_small", "import_openvino"]
 
 _OLDEST = (2026, 1)
 
@@ -90,6 +90,14 @@ def compile_network(network: Any, name: str, precision: str) -> OpenVINORunner:
         remedy = 'use engine="keras"'
         raise EngineError(message("network", name, why, remedy)) from error
     return OpenVINORunner(compiled, getattr(network, "preprocess", None))
+
+
+def compile_small(model: Any) -> Any:
+    """Compile a small model for any number of rows, in float32."""
+    openvino = import_openvino()
+    graph = _convert(openvino, model)
+    graph.reshape([-1, *model.input_shape[1:]])
+    return openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
 def _convert(openvino: ModuleType, model: Any) -> Any:

@@ -9,7 +9,12 @@ from __future__ import annotations
 from skinensemble.features._activations import Activations, CutNetwork, load_cut
 from skinensemble.features._extractor import Extractor, load_extractor
 from skinensemble.features._shards import StoreWarning
-from skinensemble.features._store import FeatureStore, default_store, resolve_store
+from skinensemble.features._store import (
+    FeatureStore,
+    default_store,
+    resolve_store,
+    temporary_store,
+)
 from skinensemble.features._transformer import BackboneFeatures
 
 __all__ = [
@@ -23,4 +28,5 @@ __all__ = [
     "load_cut",
     "load_extractor",
     "resolve_store",
+    "temporary_store",
 ]

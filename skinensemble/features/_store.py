@@ -6,7 +6,9 @@ import functools
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from skinensemble.exceptions import InputError, message
 from skinensemble.features._memory import MemoryRows, Reader
 from skinensemble.features._shards import ShardRows
 
-__all__ = ["FeatureStore", "default_store", "resolve_store"]
+__all__ = ["FeatureStore", "default_store", "resolve_store", "temporary_store"]
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{16,128}")
 
@@ -264,6 +266,7 @@ def _in_words(nbytes: float) -> str:
 
 
 _DEFAULT = FeatureStore()
+_temporary: ContextVar[FeatureStore | None] = ContextVar("temporary_store", default=None)
 
 
 def default_store() -> FeatureStore:
@@ -274,7 +277,31 @@ def default_store() -> FeatureStore:
     >>> default_store() is default_store()
     True
     """
-    return _DEFAULT
+    chosen = _temporary.get()
+    return _DEFAULT if chosen is None else chosen
+
+
+@contextmanager
+def temporary_store(max_bytes: int = 2**28) -> Iterator[FeatureStore]:
+    """Use an empty store in memory as the default inside a ``with`` block, and forget it.
+
+    Parameters
+    ----------
+    max_bytes : int, default=2**28
+        As in :class:`FeatureStore`.
+
+    Examples
+    --------
+    >>> with temporary_store() as store:
+    ...     default_store() is store
+    True
+    """
+    store = FeatureStore(max_bytes=max_bytes)
+    token = _temporary.set(store)
+    try:
+        yield store
+    finally:
+        _temporary.reset(token)
 
 
 @functools.lru_cache(maxsize=32)

@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from skinensemble.engines import run_small
 from skinensemble.exceptions import InputError, MemberError, message
 from skinensemble.members._network import build_head, fold_scaling
 from skinensemble.members._stack import Part, train_side_by_side
@@ -199,14 +200,9 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         ndarray of float32 of shape (n_samples, n_classes)
         """
         check_is_fitted(self)
-        import keras
-
         X = validate_data(self, X, dtype=np.float32, reset=False)
-        # A direct call: `Model.predict` would trace a new graph for each of the many small heads.
         chunks = (X[start : start + _CHUNK] for start in range(0, len(X), _CHUNK))
-        return np.concatenate(
-            [keras.ops.convert_to_numpy(self.model_(chunk, training=False)) for chunk in chunks]
-        )
+        return np.concatenate([run_small(self.model_, chunk) for chunk in chunks])
 
     def predict(self, X):
         """Return the most probable class of each sample, shape (n_samples,)."""
@@ -243,7 +239,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         widths = [self.n_features_in_, *self.units, len(self.classes_)]
         if max(a * b for a, b in pairwise(widths)) > state.largest_array:
             raise state.fault("params.units", "the weights in the file are smaller")
-        model = build_head(self, self.n_features_in_, len(self.classes_), seed=0)
+        model = build_head(self, self.n_features_in_, len(self.classes_), seed=None)
         load_weights(model, state)
         self.model_ = model
 

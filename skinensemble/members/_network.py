@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 
-def build_head(head, n_features: int, n_classes: int, seed: int):
-    """Return the untrained Keras model of a head's parameters: features to probabilities."""
+def build_head(head, n_features: int, n_classes: int, seed: int | None):
+    """Return the untrained Keras model of a head's parameters: features to probabilities.
+
+    Without a seed it is not fit to be trained, only to be given weights.
+    """
     import keras
     from keras import layers
 
-    seeds = iter(np.random.SeedSequence(seed).generate_state(4 * len(head.units) + 4))
+    # Not every backend of Keras takes a seed above 2**31.
+    none = np.zeros(4 * len(head.units) + 4, np.uint32)
+    seeds = iter(none if seed is None else np.random.SeedSequence(seed).generate_state(len(none)))
 
     def dense(n, activation=None):
         start = keras.initializers.GlorotUniform(seed=int(next(seeds)))

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.features import BackboneFeatures
 from skinensemble.features._cut_body import CutBody
+from skinensemble.images import as_images
 from skinensemble.members._dense_head import DenseHead, check_params
 from skinensemble.members._tuned_top import TunedTop
 from skinensemble.persistence._codec import dump_params, load_params
@@ -198,7 +199,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         self.verbose = verbose
 
     def prepare(self, X):
-        """Read the images, check them and pass the new ones through the backbone, once.
+        """Read the images, check them and pass the new ones through the network, once.
 
         Parameters
         ----------
@@ -216,7 +217,16 @@ validation_fraction, patience, callbacks, random_state, verbose
         ImageReadError
             Naming every image that cannot be read.
         """
+        if hasattr(self, "head_") and self._tunes:
+            # Of new images the probabilities are worth keeping, not the activations.
+            source = self.accept(X)
+            self.predict_proba(source)
+            return source
         return (self.body_ if hasattr(self, "body_") else self._body()).prepare(X)
+
+    def accept(self, X):
+        """Return the images as an ImageSource; no network runs."""
+        return as_images(X)
 
     def fit(self, X, y, *, sample_weight=None, groups=None):
         """Train the head, and the layers that are not frozen.

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skinensemble.exceptions import InputError, MemberError, message
+from skinensemble.features import default_store
 from skinensemble.features._cut_body import CutImages
 from skinensemble.members._checkpoint import Checkpoint
 from skinensemble.members._dense_head import _class_weight, _validation_split
@@ -63,15 +64,15 @@ class TunedTop:
         return tops
 
     def predict_proba(self, images: CutImages) -> np.ndarray:
-        """Return the mean over the views, shape (n_images, n_classes); kept in the store."""
-        key, digests = self._key(images), images.source.digests
-        rows, missing = images.store.get(key, digests)
+        """Return the mean over the views, shape (n_images, n_classes); kept in memory."""
+        key, digests, store = self._key(images), images.source.digests, default_store()
+        rows, missing = store.get(key, digests)
         result = np.empty((len(digests), len(self.classes_)), np.float32)
         result[~missing] = rows if len(rows) else 0
         absent = np.flatnonzero(missing)
         if len(absent):
             result[absent] = np.concatenate([self._mean(v) for v in images.stream(absent)])
-            images.store.put(key, [digests[at] for at in absent], result[absent])
+            store.put(key, [digests[at] for at in absent], result[absent])
         return result
 
     def _mean(self, views: list[np.ndarray]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 startup   what the command line and the import cost, against ``import tensorflow``
 fit       both stages with three frozen members, against ``keras.Model.fit`` on the images
+predict   a folder of images on each engine, against six ``keras.Model.predict`` calls
 memory    features of 10,000 images by path: peak memory
 voting    a million ballots through every rule, against scikit-learn's hard vote and numpy.mean
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from skinensemble.tables import text_table
 
-NAMES = ("startup", "fit", "memory", "voting")
+NAMES = ("startup", "fit", "predict", "memory", "voting")
 
 
 def main() -> None:
@@ -26,7 +27,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--data", type=Path, default=Path("../shared/ham10000"))
     parser.add_argument("--weights", type=Path, default=Path("../shared/weights"))
-    parser.add_argument("--images", type=int, default=400, help="training images of fit")
+    parser.add_argument(
+        "--images", type=int, default=400, help="training images of fit, images of predict"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"

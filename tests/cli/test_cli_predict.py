@@ -208,3 +208,61 @@ def test_an_engine_that_is_not_installed(model, images, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     assert main(["predict", str(model), *images, "--engine", "openvino"]) == 1
     assert 'pip install "skinensemble[fast]"' in capsys.readouterr().err
+
+
+class TestResume:
+    @pytest.fixture
+    def files(self, folder) -> list[str]:
+        return [str(path) for path in sorted(folder.glob("nv/*.png"))[:6]]
+
+    def run(self, model, files, output, *options) -> int:
+        return main(["predict", str(model), *files, "--output", str(output), *options])
+
+    def test_it_goes_on_where_it_was_killed(self, model, files, broken, tmp_path, capsys):
+        whole, output = tmp_path / "whole.csv", tmp_path / "part.csv"
+        files = [*files[:2], broken, *files[2:]]
+        assert self.run(model, files, whole) == 0
+        lines = whole.read_bytes().splitlines(keepends=True)
+        for kept in (lines[:1], lines[:4], [*lines[:3], lines[3][:-2]], [lines[0][:9]], lines):
+            output.write_bytes(b"".join(kept))
+            assert self.run(model, files, output, "--resume") == 0
+            assert output.read_bytes() == whole.read_bytes()
+        capsys.readouterr()
+
+    def test_without_a_file_it_begins_one(self, model, files, tmp_path, capsys):
+        assert self.run(model, files[:2], tmp_path / "r.csv", "--resume") == 0
+        assert len(read(tmp_path / "r.csv")) == 2
+        assert self.run(model, files[:4], tmp_path / "r.csv", "--resume") == 0
+        assert [row["file"] for row in read(tmp_path / "r.csv")] == files[:4]
+        capsys.readouterr()
+
+    def test_interruption_keeps_the_rows(self, model, files, tmp_path, capsys, monkeypatch):
+        from skinensemble.cli import predict
+
+        real, seen = predict.VerdictTable.add, []
+
+        def stop(self, row):
+            seen.append(row)
+            if len(seen) == 3:
+                raise KeyboardInterrupt
+            real(self, row)
+
+        monkeypatch.setattr(predict.VerdictTable, "add", stop)
+        output = tmp_path / "r.csv"
+        assert self.run(model, files, output) == 130
+        assert f"{output} is kept; --resume goes on with it" in capsys.readouterr().err
+        assert [row["file"] for row in read(output)] == files[:3]
+
+    def test_another_file_is_refused_and_kept(self, model, files, tmp_path, capsys):
+        output = tmp_path / "r.csv"
+        output.write_text("name,verdict\na,benign\n")
+        assert self.run(model, files, output, "--resume") == 1
+        text = "its columns are not those of this model – resume with the model it was begun with"
+        assert text in capsys.readouterr().err
+        assert output.read_text() == "name,verdict\na,benign\n"
+
+    def test_what_it_goes_on_with_must_be_clear(self, model, files, tmp_path, capsys):
+        isic = ["--isic", str(tmp_path / "i.csv")]
+        assert self.run(model, files, tmp_path / "r.csv", "--resume", *isic) == 2
+        assert main(["predict", str(model), *files, "--resume"]) == 2
+        assert "pass --output and neither --isic nor --force" in capsys.readouterr().err

@@ -1,0 +1,84 @@
+"""Verdicts for any number of images, a chunk at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from numbers import Integral
+
+import numpy as np
+
+from skinensemble.exceptions import ImageReadError, InputError, message
+from skinensemble.features import temporary_store
+from skinensemble.images import ImageSource
+from skinensemble.images._source import sort_out
+from skinensemble.verdict import Prediction
+
+__all__ = ["answers", "stream"]
+
+
+def stream(cascade, images: Iterable, prevalence, chunk_size: int) -> Iterator[Prediction]:
+    """Return an iterator over a prediction for each image, in order."""
+    if isinstance(prevalence, str):
+        why = "it is estimated from all images at once"
+        remedy = "pass a share, or call verdicts with a list"
+        raise InputError(message("prevalence", repr(prevalence), why, remedy))
+    if not isinstance(chunk_size, Integral) or chunk_size < 1:
+        raise InputError(message("chunk_size", repr(chunk_size), "not a positive int", "pass 256"))
+    return answers(cascade, images, prevalence, int(chunk_size))
+
+
+def answers(cascade, images: Iterable, prevalence, chunk_size: int) -> Iterator[Prediction]:
+    """Yield a prediction for each image; of a chunk, the prevalence may be estimated."""
+    first = 0
+    for chunk in _chunks(images, chunk_size):
+        # Not held while the caller works: it is the caller's context too.
+        with temporary_store():
+            found = _answer(cascade, chunk, first, prevalence)
+        yield from found
+        first += len(found)
+
+
+def _chunks(images: Iterable, size: int) -> Iterator:
+    if isinstance(images, ImageSource):
+        yield from (images[at : at + size] for at in range(0, len(images), size))
+        return
+    images = iter(images)
+    while chunk := list(islice(images, size)):
+        yield chunk
+
+
+def _answer(cascade, chunk, first: int, prevalence) -> list[Prediction]:
+    source, problems = sort_out(chunk)
+    bad = {one.index: one.problem for one in problems}
+    good = _prepare_good(cascade, source, bad)
+    found = {}
+    if good is not None:
+        proba = cascade.predict_proba(good, prevalence=prevalence)
+        verdicts = cascade.verdicts(good, prevalence=prevalence)
+        rows = (row for row in range(len(source)) if row not in bad)
+        found = {row: pair for row, *pair in zip(rows, verdicts, proba, strict=True)}
+    return [
+        Prediction(first + row, _name(name, row, first), bad.get(row, "ok"), *found.get(row, ()))
+        for row, name in enumerate(source.names)
+    ]
+
+
+def _prepare_good(cascade, source: ImageSource, bad: dict[int, str]) -> ImageSource | None:
+    """Let the networks run; images that prove to be bad join the others that are."""
+    while len(bad) < len(source):
+        rows = np.array([row for row in range(len(source)) if row not in bad])
+        try:
+            return cascade.prepare(source[rows])
+        except ImageReadError as error:
+            why = {problem.name: problem.problem for problem in error.problems}
+            named = {row: why[source.names[row]] for row in rows if source.names[row] in why}
+            if not named:
+                raise
+            bad |= named
+    return None
+
+
+def _name(name: str, row: int, first: int) -> str:
+    # An image without a file is known by its place, which is one in the chunk there.
+    return f"image {first + row}" if name == f"image {row}" else name

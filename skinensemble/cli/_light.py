@@ -1,0 +1,61 @@
+"""Prediction without TensorFlow, whose import takes longer than the verdict on a few images.
+
+Keras then builds the networks on its OpenVINO backend, which can run but not train them. A model
+that cannot be run on this way is tried again, by a new process, on the ordinary one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+from importlib.abc import MetaPathFinder
+
+__all__ = ["go_light", "is_light", "start_again", "try_out"]
+
+
+class _WithoutTensorFlow(MetaPathFinder):
+    """Keras looks whether TensorFlow is there, and would load it to see."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname == "tensorflow":
+            raise ModuleNotFoundError("not loaded in this process", name=fullname)
+
+
+_FINDER = _WithoutTensorFlow()
+
+
+def go_light(args: argparse.Namespace) -> None:
+    """Do without TensorFlow from here on, where the command, the user and the process let us."""
+    wanted = getattr(args, "light", False) and args.engine != "keras"
+    chosen = "KERAS_BACKEND" in os.environ or {"keras", "tensorflow"} & set(sys.modules)
+    if wanted and not chosen and importlib.util.find_spec("openvino") is not None:
+        # By name: nothing else runs networks on that backend at the precision they were made for.
+        args.engine = "openvino"
+        os.environ["KERAS_BACKEND"] = "openvino"
+        sys.meta_path.insert(0, _FINDER)
+
+
+def is_light() -> bool:
+    """Tell whether this process does without TensorFlow."""
+    return _FINDER in sys.meta_path
+
+
+def try_out(cascade) -> bool:
+    """Tell whether the networks of a cascade run, which has to be known before the first answer."""
+    import numpy as np
+
+    try:
+        grey = cascade.prepare(np.full((1, 32, 32, 3), 128, np.uint8))
+        cascade.triage_.ballots(grey), cascade.diagnosis_.ballots(grey)
+    except Exception:  # of any kind: the backend is young
+        return False
+    return True
+
+
+def start_again() -> int:
+    """Run the same command in a new process that has TensorFlow."""
+    command = [sys.executable, "-m", "skinensemble", *sys.argv[1:]]
+    return subprocess.run(command, env=os.environ | {"KERAS_BACKEND": "tensorflow"}).returncode

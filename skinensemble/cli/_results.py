@@ -1,0 +1,146 @@
+"""The forms that the verdicts of ``predict`` take, one row at a time: table, CSV, submission."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from skinensemble.exceptions import InputError, message
+
+__all__ = ["VerdictCsv", "VerdictTable", "isic_line"]
+
+_VERDICT = ("verdict", "p_malignant", "diagnosis", "p_diagnosis", "referred", "agreement")
+_TITLES = ("verdict", "p malignant", "diagnosis", "p diagnosis", "members agree")
+
+Row = dict[str, Any]
+
+
+class VerdictTable:
+    """Prints rows as they come; the names of the files have to be known before."""
+
+    def __init__(self, files: Sequence[str], cascade) -> None:
+        names = [Path(file).name for file in files]
+        # File names alone, where they tell the files apart.
+        self._full = len(set(names)) != len(set(files))
+        longest = max(map(len, ["file", *(files if self._full else names)]))
+        codes = max(len(str(label)) + 1 for label in cascade.classes_)
+        self._widths = [longest, 9, 11, max(9, codes), 11, 13]
+        self._print(["file", *_TITLES])
+
+    def add(self, row: Row) -> None:
+        """Print one row."""
+        name = row["file"] if self._full else Path(row["file"]).name
+        if row["status"] != "ok":
+            self._print([name, "not read", "", "", "", ""])
+            return
+        p = "" if row["p_diagnosis"] is None else f"{row['p_diagnosis']:.3f}"
+        votes = row["triage_votes"]
+        agree = f"{round(row['agreement'] * len(votes))} of {len(votes)}"
+        which = f"{row['diagnosis'] or ''}{'?' if row['referred'] == 'diagnosis' else ''}"
+        self._print([name, row["verdict"], f"{row['p_malignant']:.3f}", which, p, agree])
+
+    def _print(self, cells: list[str]) -> None:
+        right = (2, 4)
+        pairs = enumerate(zip(cells, self._widths, strict=True))
+        aligned = [one.rjust(n) if at in right else one.ljust(n) for at, (one, n) in pairs]
+        print("  ".join(aligned).rstrip(), flush=True)
+
+
+class VerdictCsv:
+    """A CSV that grows row by row, so that what was answered is there whatever happens next.
+
+    Parameters
+    ----------
+    path : Path
+    cascade : Cascade
+    resume : bool
+        Go on with the file that is there.
+
+    Attributes
+    ----------
+    done : set of str
+        Files that it holds already.
+    """
+
+    def __init__(self, path: Path, cascade, *, resume: bool = False) -> None:
+        self._path = path
+        self._labels = [str(label) for label in cascade.classes_]
+        self._members = {
+            f"{stage}_votes": [name for name, _ in getattr(cascade, f"{stage}_").members]
+            for stage in ("triage", "diagnosis")
+        }
+        self._resume = resume and path.exists()
+        self.done = self._read() if self._resume else set()
+        self._file: BinaryIO | None = None
+        self._waiting: list[Row] = []
+
+    @property
+    def begun(self) -> bool:
+        """Whether this process has written a row."""
+        return self._file is not None
+
+    def add(self, row: Row) -> None:
+        """Write one row; a new file is begun with the first image that can be read."""
+        self._waiting.append(row)
+        if self._file is None and (row["status"] == "ok" or self._resume):
+            self._file = self._open()
+        while self._file is not None and self._waiting:
+            self._write(self._file, self._line(self._waiting.pop(0)))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> BinaryIO:
+        file = self._path.open("r+b" if self._resume else "wb")
+        if self._resume:
+            file.truncate(self._whole)
+            file.seek(0, 2)
+        if not file.tell():
+            self._write(file, self._header())
+        return file
+
+    def _line(self, row: Row) -> list[object]:
+        proba = row.get("probabilities", {})
+        line = [row["file"], row["status"], *(row.get(key) for key in _VERDICT)]
+        line += [proba.get(label) for label in self._labels]
+        for stage, names in self._members.items():
+            line += [row.get(stage, {}).get(name) for name in names]
+        return line
+
+    def _header(self) -> list[str]:
+        header = ["file", "status", *_VERDICT, *(f"p_{label}" for label in self._labels)]
+        for stage, names in self._members.items():
+            header += [f"{stage.removesuffix('_votes')}_{name}" for name in names]
+        return header
+
+    def _read(self) -> set[str]:
+        data = self._path.read_bytes()
+        # A process that was killed may have left half a line.
+        self._whole = data.rfind(b"\n") + 1
+        text = data[: self._whole].decode("utf-8", "surrogateescape")
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+        if rows and rows[0] != self._header():
+            why = "its columns are not those of this model"
+            remedy = "resume with the model it was begun with, or choose another name"
+            raise InputError(message("--resume", self._path, why, remedy))
+        return {row[0] for row in rows[1:] if row}
+
+    @staticmethod
+    def _write(file: BinaryIO, cells: Sequence[object]) -> None:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerow(cells)
+        # Names of files need not be valid Unicode; their bytes come back as they were.
+        file.write(text.getvalue().encode("utf-8", "surrogateescape"))
+        file.flush()
+
+
+def isic_line(row: Row, codes: Sequence[str]) -> list[object]:
+    """Return a row of the submission form of ISIC 2018, task 3."""
+    proba = row.get("probabilities")
+    cells = [None if proba is None else proba.get(code.lower(), 0.0) for code in codes]
+    return [Path(row["file"]).stem, *cells]

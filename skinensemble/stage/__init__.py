@@ -1,0 +1,7 @@
+"""One committee and its vote."""
+
+from __future__ import annotations
+
+from skinensemble.stage._stage import Stage
+
+__all__ = ["Stage"]

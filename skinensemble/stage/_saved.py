@@ -1,0 +1,70 @@
+"""A fitted stage in a saved file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from skinensemble.committee import FoldMembers, knows_classes
+from skinensemble.exceptions import InputError
+from skinensemble.voting import check_ballots
+
+
+class SavedStage:
+    """How a :class:`Stage` describes itself, and comes back."""
+
+    def _dump(self: Any, out):
+        own = {"folds": self.folds_, "targets": self.targets_, "ballots": self.ballots_}
+        optional = {"lesions": self.lesions_, "digests": self.digests_}
+        optional["certified"] = self._certified
+        own |= {key: value for key, value in optional.items() if value is not None}
+        seed = self.random_state
+        return {
+            "classes": out.labels(self.classes_),
+            "members": [
+                [name, out.estimator(name, member)]
+                for name, member in zip(self._names, self.members_, strict=True)
+            ],
+            "voting": out.estimator("voting", self.voting_),
+            "random_state": int(seed) if isinstance(seed, (int, np.integer)) else None,
+            "training": {key: out.array(key, value) for key, value in own.items()},
+        }
+
+    def _load(self: Any, state):
+        self.classes_ = state.labels("classes")
+        named = state.pairs("members")
+        if not named:
+            raise state.fault("members", "there is none")
+        self.members_ = [member for _, member in named]
+        for name, member in named:
+            if not hasattr(member, "predict_proba") or not knows_classes(self.classes_, member):
+                raise state.fault(f"members.{name}", "not a classifier of these classes")
+        self.voting_ = state.estimator("voting")
+        training = state.nested("training")
+        self.folds_ = training.array("folds", shape=(None,), dtype=np.int64)
+        n, known = len(self.folds_), training.keys()
+        self.targets_ = training.array("targets", shape=(n,), dtype=np.int64)
+        if not np.isin(self.targets_, np.arange(len(self.classes_))).all():
+            raise training.fault("targets", "not the numbers of classes")
+        shape = (n, len(named), len(self.classes_))
+        self.ballots_ = training.array("ballots", shape=shape, dtype=np.float64)
+        try:
+            self.voting_.combine(check_ballots(self.ballots_)[:1])
+        except InputError as error:
+            raise state.fault("voting", str(error)) from None
+        optional = {
+            "lesions": (n, np.int64),
+            "digests": (n, np.uint64),
+            "certified": (None, np.uint64),
+        }
+        self.lesions_, self.digests_, self._certified = (
+            training.array(key, shape=(length,), dtype=dtype) if key in known else None
+            for key, (length, dtype) in optional.items()
+        )
+        seed = state.raw("random_state", (int, type(None)))
+        refit = not all(isinstance(member, FoldMembers) for _, member in named)
+        members = [(name, clone(one if refit else one.member)) for name, one in named]
+        self.__init__(members, voting=clone(self.voting_), refit=refit, random_state=seed)
+        self._name_members()

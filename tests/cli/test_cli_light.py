@@ -1,0 +1,86 @@
+"""``predict`` in a process of its own does without TensorFlow, and comes back where it cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skinensemble import config_context, load, make_cascade
+from skinensemble.datasets import make_lesions
+
+ROOT = Path(__file__).parents[2]
+RUN = """
+import sys
+{before}
+from skinensemble.cli import main
+code = main()
+print("tensorflow" in sys.modules, file=sys.stderr)
+sys.exit(code)
+"""
+FAIL = """
+from skinensemble.engines import _openvino
+def refuse(*_):
+    raise RuntimeError("no")
+_openvino._convert = refuse
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """A cascade of a network that every process knows."""
+    path = tmp_path_factory.mktemp("light") / "cascade.h5"
+    data = make_lesions(28, size=32, weights="balanced", random_state=0)
+    options = {"weights": None, "image_size": 32, "cv": 2, "epochs": 1, "random_state": 0}
+    cascade = make_cascade("mobilenet_v2_035", **options)
+    cascade.fit(data.images, data.target, groups=data.groups).save(path)
+    return path
+
+
+def predict(model, images, *options, before=""):
+    """The rows that a new process prints, and whether it loaded TensorFlow."""
+    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            RUN.format(before=before),
+            "predict",
+            model,
+            *images,
+            "--json",
+            *options,
+        ],
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["images"], done.stderr.splitlines()[-1] == "True"
+
+
+def test_no_tensorflow_and_the_same_verdicts(saved, folder):
+    images = [str(path) for path in sorted(folder.glob("mel/*.png"))[:3]]
+    rows, heavy = predict(saved, images)
+    assert not heavy
+    with config_context(engine="openvino"):
+        cascade = load(saved)
+        proba, verdicts = cascade.predict_proba(images), cascade.verdicts(images)
+    found = [list(row["probabilities"].values()) for row in rows]
+    np.testing.assert_allclose(found, proba, atol=1e-4)
+    assert [row["verdict"] for row in rows] == [verdict.answer for verdict in verdicts]
+
+
+@pytest.mark.slow
+def test_keras_by_name_and_what_openvino_cannot_run(saved, folder):
+    image = str(next(folder.glob("mel/*.png")))
+    (plain,), heavy = predict(saved, [image], "--engine", "keras")
+    assert heavy
+    (again,), heavy = predict(saved, [image], before=FAIL)
+    assert not heavy  # the first process; the one that answered is its child
+    assert again["p_malignant"] == pytest.approx(plain["p_malignant"], abs=1e-4)

@@ -1,0 +1,154 @@
+"""A stream of images is answered in order and in constant memory, whatever some of them are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_backbone import TINY
+
+from skinensemble import Cascade, FeatureStore, Stage, TransferClassifier, config_context, load
+from skinensemble.exceptions import InputError
+from skinensemble.features import Extractor, default_store, temporary_store
+from skinensemble.images import as_images
+
+HEAD = {"units": (4,), "epochs": 2, "batch_size": 128, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def cascade():
+    rng = np.random.default_rng(0)
+    y = np.repeat(["bkl", "mel", "nv"], 16)
+    shade = np.repeat([[200, 60, 60], [60, 200, 60], [60, 60, 200]], 16, axis=0)
+    X = (shade[:, None, None] + rng.integers(-50, 50, (48, 32, 32, 3))).astype(np.uint8)
+    members = [
+        ("one", TransferClassifier(**TINY | HEAD)),
+        ("same", TransferClassifier(**TINY | HEAD | {"units": ()})),
+        ("twin", TransferClassifier(**TINY | HEAD | {"backbone": "tiny_twin"})),
+    ]
+    stage = Stage(members, cv=2)
+    return Cascade(stage, malignant=["mel"], random_state=0).fit(X, y, groups=np.arange(48) // 2)
+
+
+@pytest.fixture
+def paths(tmp_path):
+    images = np.random.default_rng(1).integers(0, 256, (50, 40, 36, 3), dtype=np.uint8)
+    found = [str(tmp_path / f"{at:02}.png") for at in range(50)]
+    for path, image in zip(found, images, strict=True):
+        Image.fromarray(image).save(path)
+    return found
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    counted: Counter = Counter()
+    real = Extractor._predict
+
+    def count(self, batch):
+        counted.update((self.name, image.tobytes()) for image in batch if image.any())
+        return real(self, batch)
+
+    monkeypatch.setattr(Extractor, "_predict", count)
+    return counted
+
+
+@pytest.mark.parametrize("chunk_size", [1, 7, 256])
+def test_it_answers_what_the_methods_answer(cascade, paths, chunk_size):
+    found = list(cascade.predict_stream(iter(paths), chunk_size=chunk_size))
+    assert [one.index for one in found] == list(range(50))
+    assert [one.name for one in found] == paths
+    assert {one.status for one in found} == {"ok"}
+    expected = cascade.predict_proba(paths)
+    np.testing.assert_allclose([one.proba for one in found], expected, atol=1e-6)
+    assert [one.verdict.answer for one in found] == [v.answer for v in cascade.verdicts(paths)]
+
+
+def test_bad_images_keep_their_place_and_change_nothing(cascade, paths):
+    clean = list(cascade.predict_stream(paths, chunk_size=20))
+    bad = [0, 3, 4, 21, 22, 40, 49]
+    for file in map(Path, (paths[row] for row in bad[:3])):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    for row in bad[3:5]:
+        Path(paths[row]).write_bytes(b"")
+    given = [path if row not in bad[5:] else "no/such.png" for row, path in enumerate(paths)]
+    found = list(cascade.predict_stream(given, chunk_size=20))
+    assert [one.name for one in found] == given
+    assert [at for at, one in enumerate(found) if one.status != "ok"] == bad
+    assert found[0].status == "the PNG file is cut off"
+    assert found[21].status == "the file is empty"
+    assert found[49].status == "there is no such file"
+    for row, (one, other) in enumerate(zip(found, clean, strict=True)):
+        if row in bad:
+            assert one.verdict is None and one.proba is None
+        else:
+            np.testing.assert_allclose(one.proba, other.proba, atol=1e-7)
+            assert one.verdict.answer == other.verdict.answer
+
+
+def test_nothing_but_bad_images(cascade):
+    found = list(cascade.predict_stream(["no/such.png", "nor/this.png"]))
+    assert [one.status for one in found] == ["there is no such file"] * 2
+
+
+@pytest.mark.parametrize("engine", ["keras", "openvino"])
+def test_each_image_passes_each_backbone_once(cascade, paths, passes, engine, tmp_path):
+    cascade.save(tmp_path / "c.h5")
+    with config_context(engine=engine):
+        list(load(tmp_path / "c.h5").predict_stream(paths, chunk_size=20))
+    ours = {image.tobytes() for image in np.concatenate([*as_images(paths).batches(32)])}
+    found = {key: number for key, number in passes.items() if key[1] in ours}
+    assert set(found.values()) == {1}
+    assert Counter(name for name, _ in found) == {"tiny_transfer": 50, "tiny_twin": 50}
+
+
+def test_memory_does_not_grow_and_reading_is_lazy(cascade):
+    taken = []
+
+    def endless():
+        rng = np.random.default_rng(0)
+        while True:
+            taken.append(1)
+            yield rng.integers(0, 256, (40, 32, 3), dtype=np.uint8)
+
+    before = len(default_store())
+    answers = cascade.predict_stream(endless(), chunk_size=5)
+    assert not taken
+    found = [next(answers) for _ in range(12)]
+    assert len(taken) == 15
+    assert found[11].name == "image 11"
+    assert len(default_store()) == before
+
+
+def test_sources_and_stacks_are_streams_too(cascade, paths):
+    source = as_images(paths)
+    from_source = list(cascade.predict_stream(source[::-1], chunk_size=16))
+    assert [one.name for one in from_source] == paths[::-1]
+    stack = np.stack([source[at] for at in range(20)])
+    from_stack = list(cascade.predict_stream(stack, chunk_size=16))
+    assert [one.name for one in from_stack] == [f"image {at}" for at in range(20)]
+    np.testing.assert_allclose(from_stack[17].proba, from_source[-18].proba, atol=1e-6)
+
+
+def test_what_cannot_be_asked_of_a_stream(cascade, paths):
+    text = r"prevalence: 'estimate' – it is estimated from all images at once – pass a share"
+    with pytest.raises(InputError, match=text):
+        cascade.predict_stream(paths, prevalence="estimate")
+    with pytest.raises(InputError, match=r"chunk_size: 0 – not a positive int – pass 256"):
+        cascade.predict_stream(paths, chunk_size=0)
+    lower = next(cascade.predict_stream(paths, prevalence=0.01)).verdict.p_malignant
+    assert lower < next(cascade.predict_stream(paths)).verdict.p_malignant
+
+
+def test_a_temporary_store_ends_with_its_block():
+    usual = default_store()
+    with temporary_store(max_bytes=99) as store:
+        assert default_store() is store
+        assert store.max_bytes == 99
+        with temporary_store() as inner:
+            assert default_store() is inner
+        assert default_store() is store
+    assert default_store() is usual
+    assert isinstance(usual, FeatureStore)
