@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import os
 import re
 import sys
@@ -143,6 +144,8 @@ def load_keras(args: argparse.Namespace) -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+    # It advises whoever writes a loop over networks, as we do on purpose.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def count(number: int, thing: str) -> str:
