@@ -92,7 +92,7 @@ def block_cuts(model: keras.Model) -> list[Cut]:
     >>> from skinensemble.backbones import get_backbone
     >>> model = get_backbone("vgg16").build(weights=None, image_size=64)
     >>> [cut.name for cut in block_cuts(model)]
-    ['block1_conv2', 'block1_pool', 'block2_pool', 'block3_pool', 'block4_pool']
+    ['block1_conv1', 'block1_pool', 'block2_pool', 'block3_pool', 'block4_pool']
     """
     blocks: list[list[Cut]] = []
     for cut in possible_cuts(model):

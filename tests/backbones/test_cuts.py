@@ -26,7 +26,15 @@ FAMILIES = {
 }
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+QUICK = ("vgg16", "mobilenet_v2", "inception_v3")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in FAMILIES
+    ],
+)
 def model(request):
     name = request.param
     return get_backbone(name).build(None, FAMILIES[name], pooling=None)
@@ -105,6 +113,7 @@ def test_layers_that_are_no_cut(mobilenet, name, why):
         resolve_cut(mobilenet, name)
 
 
+@pytest.mark.slow
 def test_a_network_that_can_hardly_be_cut_says_where():
     model = get_backbone("nasnet_mobile").build(None, 32, pooling=None)
     assert [cut.name for cut in block_cuts(model)] == ["stem_bn1"]

@@ -134,6 +134,7 @@ def test_two_fits_are_equal_and_other_seeds_are_not(data):
     assert any((a != b).any() for a, b in zip(weights(one), weights(other), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
