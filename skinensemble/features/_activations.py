@@ -99,7 +99,7 @@ class CutNetwork:
         return range(1 if self.cut is None else n_views)
 
     def stream(
-        self, source: ImageSource, store: FeatureStore, n_views: int, verbose: int = 0
+        self, source: ImageSource, store: FeatureStore, n_views: int
     ) -> Iterator[list[np.ndarray]]:
         """Yield the activations of some images after the other, an array for each view.
 

@@ -64,7 +64,6 @@ class CutBody:
 
     def fit(self, X) -> CutBody:
         """Build the network and check the parameters."""
-        as_images(X)
         self._images(as_images(X))
         return self
 

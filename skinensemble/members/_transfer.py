@@ -302,7 +302,8 @@ validation_fraction, patience, callbacks, random_state, verbose
 
     @property
     def _tunes(self) -> bool:
-        return self.unfreeze not in (None, 0) or self.unfreeze is False
+        # False, which equals 0, is a slip that the cut refuses.
+        return self.unfreeze is False or self.unfreeze not in (None, 0)
 
     def _resolved(self) -> dict:
         """Return the parameters, with what "auto" stands for."""

@@ -31,6 +31,28 @@ def test_train_saves_and_judges_on_lesions_kept_aside(train_args, tmp_path, caps
     assert "cli_tiny: " in streams.err and "cli_tiny: 76" not in streams.out
 
 
+def test_train_fine_tunes_and_goes_on(train_args, tmp_path, capsys):
+    path, kept = tmp_path / "m.h5", tmp_path / "checkpoints"
+    tune = ["--unfreeze", "1", "--views", "2", "--epochs", "1", "--checkpoint", str(kept)]
+    command = [*train_args, *tune, "--quiet", "--hold-out", "0", "--output", str(path), "--force"]
+    assert main(command) == 0
+    first, written = path.read_bytes(), {file: file.stat().st_mtime_ns for file in kept.iterdir()}
+    assert len(written) == 2  # one for each fold, and both stages share them
+    assert main(command) == 0
+    assert path.read_bytes() == first
+    assert {file: file.stat().st_mtime_ns for file in kept.iterdir()} == written
+    capsys.readouterr()
+    assert main(["info", str(path)]) == 0
+    assert "fine-tuned above conv2d" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("3", 3), ("0.4", 0.4), ("all", "all"), ("block_9_add", "block_9_add")]
+)
+def test_what_to_unfreeze_is_a_number_or_a_name(text, value):
+    assert parse("train", "DATA", "--unfreeze", text).unfreeze == value
+
+
 def test_quiet_says_nothing_on_stderr(train_args, tmp_path, capsys):
     path = tmp_path / "m.h5"
     assert main([*train_args, "--quiet", "--hold-out", "0", "--output", str(path)]) == 0
