@@ -106,6 +106,12 @@ def test_a_cascade_of_names_shares_where_training_takes_minutes(options, shared,
     assert cascade.diagnosis.refit is refit
 
 
+def test_a_checkpoint_asks_for_a_seed():
+    assert make_cascade("vgg16", unfreeze=2, checkpoint="folder").random_state == 0
+    assert make_cascade("vgg16", unfreeze=2).random_state is None
+    assert make_cascade("vgg16", unfreeze=2, checkpoint="folder", random_state=3).random_state == 3
+
+
 def test_an_unknown_rule_is_named(data):
     X, y, lesions = data
     with pytest.raises(InputError, match="voting: 'sofd' – not one of"):

@@ -66,13 +66,13 @@ class BallotDecisions:
         ndarray of int of shape (n_samples,)
             Indices into ``classes_``.
         """
-        types = self.diagnosis_.voting_.combine(ballots)
+        types = self.diagnosis_.pool(ballots)
         return best_on_side(types, ballots, malignant, self.malignant_mask_)
 
     def _sides(self, ballots, prevalence=None):
         """Probabilities of the sides, shape (n, 2), and whether the decision is malignant."""
         rule = self.triage_.voting_
-        sides, decided = rule.combine(ballots), rule.decide(ballots)
+        sides, decided = self.triage_.pool(ballots), rule.decide(ballots)
         if prevalence is not None:
             shares = np.bincount(self.triage_.targets_) / len(self.triage_.targets_)
             sides = restate(sides, shares, _stated(prevalence, sides, shares))

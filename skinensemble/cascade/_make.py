@@ -95,7 +95,8 @@ def make_cascade(
         malignant=malignant,
         route=route,
         refer=refer,
-        random_state=random_state,
+        # Folds that are others each time would never find their checkpoints.
+        random_state=0 if random_state is None and options.get("checkpoint") else random_state,
         verbose=verbose,
     )
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from sklearn.base import clone
 
@@ -18,14 +22,26 @@ def learn_referrals(cascade) -> tuple[Referral | None, Referral | None]:
     rule, stage, types = resolve_referral(cascade.refer), cascade.triage_, cascade.diagnosis_
     sides, decided = (ask(stage.ballots_) for ask in (stage.voting_.combine, stage.voting_.decide))
     right = decided == stage.targets_
-    triage = clone(rule).fit(_sure(sides, decided == 1), right, stage.lesions_)
+    with _saying("triage"):
+        triage = clone(rule).fit(_sure(sides, decided == 1), right, stage.lesions_)
     rows = np.flatnonzero(decided == 1)
     if not len(rows):
         return triage, None
     best, given = best_malignant(cascade, types.ballots_[rows])
     # A false alarm has the wrong type whatever the type: the side counts as well.
     sure, right = given * sides[rows, 1], best == types.targets_[rows]
-    return triage, clone(rule).fit(sure, right, stage.lesions_[rows])
+    with _saying("diagnosis of what is found malignant"):
+        return triage, clone(rule).fit(sure, right, stage.lesions_[rows])
+
+
+@contextmanager
+def _saying(stage: str) -> Iterator[None]:
+    """Put the name of a stage before the warnings of its referral."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for one in caught:
+        warnings.warn(one.category(f"{stage}: {one.message}"), stacklevel=7)
 
 
 def best_malignant(cascade, ballots) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,10 @@ from skinensemble.exceptions import InputError, message
 
 __all__ = ["VerdictCsv", "VerdictTable", "isic_line"]
 
-_VERDICT = ("verdict", "p_malignant", "diagnosis", "p_diagnosis", "referred", "agreement")
+_VERDICT = (
+    *("verdict", "p_malignant", "threshold"),
+    *("diagnosis", "p_diagnosis", "referred", "agreement"),
+)
 _TITLES = ("verdict", "p malignant", "diagnosis", "p diagnosis", "members agree")
 
 Row = dict[str, Any]
@@ -40,13 +43,17 @@ class VerdictTable:
         votes = row["triage_votes"]
         agree = f"{round(row['agreement'] * len(votes))} of {len(votes)}"
         which = f"{row['diagnosis'] or ''}{'?' if row['referred'] == 'diagnosis' else ''}"
-        self._print([name, row["verdict"], f"{row['p_malignant']:.3f}", which, p, agree])
+        self._print([name, row["verdict"], _digits(row["p_malignant"]), which, p, agree])
 
     def _print(self, cells: list[str]) -> None:
         right = (2, 4)
         pairs = enumerate(zip(cells, self._widths, strict=True))
         aligned = [one.rjust(n) if at in right else one.ljust(n) for at, (one, n) in pairs]
         print("  ".join(aligned).rstrip(), flush=True)
+
+
+def _digits(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.0005 or p == 0 else f"{p:.1e}"
 
 
 class VerdictCsv:

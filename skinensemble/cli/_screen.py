@@ -27,6 +27,11 @@ __all__ = [
 
 # Parameters of functions, and the options that stand for them here.
 _OPTIONS = {"cv": "folds", "groups": "lesions", "min_accuracy": "refer"}
+_WORDS = {
+    "check_images(X, on_error='skip') returns the others": "on_error='skip' takes the others",
+    " or a VotingRule instance": "",
+    "list_backbones()": "`skinensemble backbones`",
+}
 _PARAMETER = re.compile(
     r"""\b(cv|engine|epochs|groups|image_size|max_skipped|min_sensitivity|min_accuracy|on_error"""
     r"""|other|precision|report|voting)=(?:lesion_ids\b|(?:['"]([^'"]*)['"]|([\w.]+)))"""
@@ -46,7 +51,9 @@ def spoken(text: str) -> str:
         name = _OPTIONS.get(match[1], match[1]).replace("_", "-")
         return " ".join(filter(None, (f"--{name}", match[2], match[3])))
 
-    return _PARAMETER.sub(option, text).replace("list_backbones()", "`skinensemble backbones`")
+    for call, words in _WORDS.items():
+        text = text.replace(call, words)
+    return _PARAMETER.sub(option, text)
 
 
 class UsageError(Exception):

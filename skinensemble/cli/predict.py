@@ -153,6 +153,9 @@ class _Shown:
             text = f"{len(self._bad)} of {count(total, 'image')} could not be read: {shown}"
             warnings.warn(text, UserWarning, stacklevel=2)
         found = ", ".join(f"{number} {side}" for side, number in sorted(self._sides.items()))
+        threshold = getattr(self._cascade.triage_.voting_, "threshold_", None)
+        if threshold is not None:
+            found += f" (malignant from p = {threshold:.3g})"
         print(f"skinensemble: {count(self.good, 'image')}: {found}", file=sys.stderr)
 
 
@@ -221,17 +224,23 @@ def _reported(found: Iterator, total: int) -> Iterator:
 def _row(verdict, proba, labels: list) -> dict[str, Any]:
     return {
         "verdict": verdict.answer,
-        "p_malignant": round(verdict.p_malignant, 6),
+        "p_malignant": _rounded(verdict.p_malignant),
+        "threshold": _rounded(verdict.threshold),
         "diagnosis": verdict.diagnosis,
-        "p_diagnosis": None if verdict.p_diagnosis is None else round(verdict.p_diagnosis, 6),
+        "p_diagnosis": _rounded(verdict.p_diagnosis),
         "referred": verdict.referred,
-        "agreement": round(verdict.agreement, 6),
+        "agreement": _rounded(verdict.agreement),
         "triage_votes": verdict.triage_votes,
         "diagnosis_votes": verdict.diagnosis_votes,
         "probabilities": {
-            str(label): round(float(p), 6) for label, p in zip(labels, proba, strict=True)
+            str(label): _rounded(float(p)) for label, p in zip(labels, proba, strict=True)
         },
     }
+
+
+def _rounded(number: float | None) -> float | None:
+    """Return a number to six significant digits: thresholds may be far below a thousandth."""
+    return None if number is None else float(f"{number:.6g}")
 
 
 def _prevalence(text: str) -> float | str:

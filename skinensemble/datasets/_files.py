@@ -83,6 +83,11 @@ class ImageIndex:
         if not self.files:
             why = "it holds no image, nor do its folders"
             remedy = "pass the right folder; unpack the images if they are still in an archive"
+            if self.links:
+                why = (
+                    f"{len(self.links)} links in it lead out of it or nowhere, and are not followed"
+                )
+                remedy = "pass the folder that holds the images themselves, or link that as a whole"
             raise DatasetError(message("image folder", root, why, remedy))
         self._names = _keys(self.files, posixpath.basename)
         self._paths: dict[str, list[str]] | None = None

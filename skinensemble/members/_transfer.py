@@ -91,7 +91,8 @@ validation_fraction, patience, callbacks, random_state, verbose
         With `unfreeze`: whether the views' probabilities are averaged, or their logarithms.
     checkpoint : path-like or None, default=None
         With `unfreeze`: folder that keeps the state of the training after each epoch. The same fit,
-        after it was killed, goes on there and ends with the same weights.
+        after it was killed, goes on there and ends with the same weights. A `random_state` of None
+        is then 0; a stage around it needs one of its own, lest its folds are others each time.
 
     Attributes
     ----------
@@ -309,6 +310,8 @@ validation_fraction, patience, callbacks, random_state, verbose
         """Return the parameters, with what "auto" stands for."""
         params = self.get_params(deep=False)
         chosen = {name: pair[self._tunes] for name, pair in _AUTO.items() if params[name] == "auto"}
+        if self.checkpoint is not None and self.random_state is None:
+            chosen["random_state"] = 0  # another one each time would never find its checkpoint
         return params | chosen | {"verbose": max(self.verbose - 1, 0)}
 
     def _check(self) -> None:

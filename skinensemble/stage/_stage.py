@@ -37,6 +37,7 @@ from skinensemble.voting import (
     calibrated,
     resolve_voting_rule,
 )
+from skinensemble.voting._checks import check_pooled
 
 __all__ = ["Stage"]
 
@@ -235,6 +236,7 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
         self.members_, self.ballots_, self.targets_ = members, ballots, targets
         known = {"sample_weight": sample_weight, "groups": self.lesions_}
         self.voting_ = self.voting_rule().fit(ballots, targets, **known)
+        self.pool(ballots)
         self._certified = None
         if self.verbose and len(self.members) > 1:
             print(self.compare(rules=(), n_resamples=200).sentence, flush=True)
@@ -256,6 +258,16 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
         named = zip(self._names, self.members_, strict=True)
         return stack_ballots([cast_ballot(*one, X, self.classes_) for one in named], self._names)
 
+    def pool(self, ballots):
+        """Return what the voting rule makes of ballots, shape (n_samples, n_classes).
+
+        Raises
+        ------
+        InputError
+            When a rule of the user's own gives anything but probabilities.
+        """
+        return check_pooled(self.voting_.combine(ballots), ballots, self.voting_)
+
     def votes(self, ballots):
         """Return what each member would say alone, at the stage's threshold if it has one.
 
@@ -274,7 +286,7 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
     def predict_proba(self, X):
         """Return the pooled probabilities, shape (n_samples, n_classes)."""
         check_is_fitted(self)
-        return self.voting_.combine(self.ballots(X))
+        return self.pool(self.ballots(X))
 
     def predict(self, X):
         """Return the decisions of the voting rule, shape (n_samples,)."""

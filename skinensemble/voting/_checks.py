@@ -7,7 +7,7 @@ from sklearn.base import clone
 
 from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.validation import check_groups, lesion_folds
-from skinensemble.voting._ballots import check_ballots
+from skinensemble.voting._ballots import SUM_TOLERANCE, check_ballots
 
 
 def check_weights(weights, length=None, *, name="weights", unit="member") -> np.ndarray:
@@ -184,6 +184,37 @@ def fit_and_pool(rule, ballots, y, *, sample_weight=None, groups=None):
         held, rest = folds == fold, folds != fold
         part = {k: None if v is None else np.asarray(v)[rest] for k, v in extra.items()}
         pooled[held] = clone(rule).fit(ballots[rest], y[rest], **part).combine(ballots[held])
+    return pooled
+
+
+def check_pooled(pooled, ballots: np.ndarray, rule) -> np.ndarray:
+    """Return what a rule made of ballots, if they are probabilities.
+
+    Parameters
+    ----------
+    pooled : ndarray
+        From ``rule.combine(ballots)``.
+    ballots : ndarray of shape (n_samples, n_members, n_classes)
+    rule : VotingRule
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_samples, n_classes)
+
+    Raises
+    ------
+    InputError
+        When the shape is another one, or rows are not finite, negative or do not sum to 1.
+    """
+    pooled, expected = np.asarray(pooled, dtype=np.float64), ballots.shape[::2]
+    why = ""
+    if pooled.shape != expected:
+        why = f"combine gave the shape {pooled.shape}, not {expected}"
+    elif not (np.abs(pooled.sum(axis=1) - 1) <= SUM_TOLERANCE).all() or pooled.min() < 0:
+        why = "combine gave rows that are negative, not finite, or do not sum to 1"
+    if why:
+        remedy = "let it return one probability per class, such as scores / scores.sum(axis=1)"
+        raise InputError(message("voting rule", type(rule).__name__, why, remedy))
     return pooled
 
 

@@ -46,6 +46,12 @@ def test_train_fine_tunes_and_goes_on(train_args, tmp_path, capsys):
     assert "fine-tuned above conv2d" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("idle", [["--views", "2"], ["--checkpoint", "folder"]])
+def test_what_is_for_fine_tuning_needs_it(train_args, idle, capsys):
+    assert main([*train_args, *idle]) == 2
+    assert f"{idle[0]} is for fine-tuning: add --unfreeze" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("3", 3), ("0.4", 0.4), ("all", "all"), ("block_9_add", "block_9_add")]
 )

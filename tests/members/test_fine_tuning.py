@@ -201,6 +201,12 @@ def test_a_finished_training_is_not_repeated(data, tmp_path):
     assert_equal_weights(first, again)
 
 
+def test_a_checkpoint_is_found_without_a_seed(data, tmp_path):
+    first, again = (member(checkpoint=tmp_path, random_state=None) for _ in range(2))
+    assert_equal_weights(first.fit(*data[:2]), again.fit(*data[:2]))
+    assert len(list(tmp_path.glob("*.checkpoint"))) == 1
+
+
 @pytest.mark.parametrize("change", ["seed", "epochs", "labels", "images", "weights"])
 def test_other_trainings_do_not_meet(data, tmp_path, change):
     X, y, _ = data

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from committees import lesion_table
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
@@ -121,3 +122,32 @@ def test_a_rule_of_the_library_is_abstract_or_final():
     for rule in ours:
         if rule.__module__.startswith("skinensemble."):
             assert rule.__bases__ == (VotingRule,)
+
+
+class Broken(VotingRule):
+    """A rule of one's own that does not give probabilities."""
+
+    def __init__(self, how="sums"):
+        self.how = how
+
+    def combine(self, ballots):
+        mean = ballots.mean(axis=1)
+        return {"sums": mean * 2, "column": mean[:, :1], "nan": mean * np.nan, "sign": -mean}[
+            self.how
+        ]
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("sums", "rows that are negative, not finite, or do not sum to 1"),
+        ("sign", "rows that are negative"),
+        ("nan", "rows that are negative, not finite"),
+        ("column", r"combine gave the shape \(\d+, 1\), not \(\d+, 5\)"),
+    ],
+)
+def test_a_stage_refuses_what_is_no_probability(how, why):
+    X, y, lesions = lesion_table()
+    stage = committee(Broken(how))
+    with pytest.raises(InputError, match=f"voting rule: Broken – .*{why}.* – let it return"):
+        stage.fit(X, y, groups=lesions)
