@@ -24,6 +24,8 @@ __all__ = ["TunedTop"]
 
 # Of a training, what its result does not depend on.
 _IRRELEVANT = ("store", "verbose", "checkpoint", "callbacks", "weights")
+# What the structure of the network depends on.
+_HEAD = ("units", "pooling", "batch_normalization", "activation", "dropout")
 
 
 class TunedTop:
@@ -150,12 +152,15 @@ class TunedTop:
         """Return what a file describes, for a network whose upper part is this one."""
         if state.raw("type", str) != cls.__name__:
             raise state.fault("type", "not the trained part of a network")
-        top = cls(params)
+        top, head = cls(params), {name: params[name] for name in _HEAD}
 
         def build(shared):
-            return top._load_network(upper, shared)
+            return *top._load_network(upper, shared), head
 
-        top.classes_, top.history_, top.model_ = state.share("network", build)
+        # Built for the first that holds it: the others have to describe the same head.
+        top.classes_, top.history_, top.model_, built = state.share("network", build)
+        if built != head:
+            raise state.fault("network", "its head is not the one that the parameters describe")
         return top
 
     def _load_network(self, upper, state) -> tuple:

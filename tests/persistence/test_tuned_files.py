@@ -1,0 +1,82 @@
+"""Fine-tuned members in a saved file: they come back as they were, and nothing else does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from codec_edits import REMOVE, edited, put
+from tiny_backbone import TINY
+
+from skinensemble import Cascade, FeatureStore, Stage, TransferClassifier, load
+from skinensemble.cli.info import describe
+from skinensemble.exceptions import ModelFileError
+from skinensemble.persistence.container import read_container
+
+CODES = ("akiec", "bkl", "mel", "nv")
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (48, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def cascade(images):
+    member = TransferClassifier(**TINY, unfreeze=1, views=2, epochs=1, store=FeatureStore())
+    stage = Stage([("tuned", member)], cv=2, refit=False)
+    y, lesions = np.resize(CODES, 48), np.arange(48)
+    return Cascade("soft", stage, random_state=0).fit(images, y, groups=lesions)
+
+
+def test_it_comes_back_from_a_file(cascade, images, tmp_path):
+    cascade.save(tmp_path / "cascade.h5")
+    back = load(tmp_path / "cascade.h5")
+    np.testing.assert_array_equal(back.predict_proba(images), cascade.predict_proba(images))
+    back.save(tmp_path / "again.h5")
+    assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "cascade.h5").read_bytes()
+
+
+def test_every_network_is_stored_once(cascade, tmp_path):
+    cascade.save(tmp_path / "cascade.h5")
+    networks = read_container(tmp_path / "cascade.h5").config["shared"]
+    # What lies below the cut, and the layers of two folds: both stages share them.
+    assert len(networks) == 3
+    (member,) = describe(str(tmp_path / "cascade.h5"))["stages"]["triage"]["members"]
+    assert (member["backbone"], member["folds"]) == ("tiny_transfer", 2)
+    assert member["cut"].startswith("batch_normalization")
+
+
+FOLDS = "root/diagnosis/members/0/1/folds"
+FIRST = f"{FOLDS}/0/1"
+HOSTILE = {
+    "no folds": put(FOLDS, []),
+    "views": put(f"{FIRST}/body/views", 9),
+    "another network": put(f"{FIRST}/body/network", "0" * 64),
+    "no parameters": put(f"{FIRST}/params", REMOVE),
+    "units that do not fit": put(f"{FIRST}/params/units", {"tuple": [7]}),
+    "no number of units": put(f"{FIRST}/params/units", "many"),
+    "a loss that is none": put(f"{FIRST}/params/loss", "hinge"),
+    "a pooling that is none": put(f"{FIRST}/params/pooling", "median"),
+    "a head of another kind": put(f"{FIRST}/head/type", "DenseHead"),
+    "a rule for a head": put(f"{FIRST}/head", {"type": "SoftVote", "params": {"weights": None}}),
+    "sharing that is no boolean": put("root/shared_members", "yes"),
+}
+
+
+@pytest.mark.parametrize("edit", HOSTILE)
+def test_a_file_that_says_something_wrong_is_refused(cascade, tmp_path, edit):
+    cascade.save(tmp_path / "sound.h5")
+    for _, path in edited(tmp_path / "sound.h5", {edit: HOSTILE[edit]}, tmp_path):
+        with pytest.raises(ModelFileError, match=r"^cannot load: .* – .* – "):
+            load(path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("cut", 99), ("cut", -1), ("cut", None), ("cut", "x")])
+def test_a_cut_that_is_none_is_refused(cascade, tmp_path, name, value):
+    cascade.save(tmp_path / "sound.h5")
+    shared = read_container(tmp_path / "sound.h5").config["shared"]
+    (key,) = [key for key, network in shared.items() if "cut" in network]
+    edit = {"cut": put(f"shared/{key}/{name}", value)}
+    for _, path in edited(tmp_path / "sound.h5", edit, tmp_path):
+        with pytest.raises(ModelFileError, match=r"^cannot load: .* – .* – "):
+            load(path)
