@@ -9,14 +9,13 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from skinensemble.backbones import Cut, get_backbone, resolve_cut, split_at
-from skinensemble.exceptions import InputError, SaveError, message
+from skinensemble.exceptions import InputError, message
 from skinensemble.features._extractor import Extractor, weights_identity
 from skinensemble.features._memory import Reader
 from skinensemble.features._progress import Progress
@@ -81,9 +80,9 @@ class CutNetwork:
             When the store cannot be written, or its disk has too little room; known before.
         """
         stored = self.stored_views(n_views)
+        store = _roomy(store, self._bytes(len(source) * len(stored)))
         missing = {view: store.missing(self.lower.key(view), source.digests) for view in stored}
-        store = _roomy(store, self._bytes(len(source) * len(stored)), self._bytes(missing))
-        missing = {view: store.missing(self.lower.key(view), source.digests) for view in stored}
+        store.check_room(self._bytes(sum(map(np.count_nonzero, missing.values()))))
         total = sum(map(np.count_nonzero, missing.values()))
         progress = Progress(self.lower.name, total, verbose if total else 0)
         for view, absent in missing.items():
@@ -122,9 +121,8 @@ class CutNetwork:
                 store = _overflow_store[0]
         return self.lower(source, store, view=view, keep=False)
 
-    def _bytes(self, rows) -> int:
-        count = rows if isinstance(rows, int) else sum(map(np.count_nonzero, rows.values()))
-        return int(count) * int(np.prod(self.lower.row_shape)) * self.lower.dtype.itemsize
+    def _bytes(self, n_rows: int) -> int:
+        return int(n_rows) * int(np.prod(self.lower.row_shape)) * self.lower.dtype.itemsize
 
 
 class Activations:
@@ -247,23 +245,9 @@ def check_views(views: int, size: tuple[int, int]) -> int:
     return int(views)
 
 
-def _roomy(store: FeatureStore, everything: int, missing: int) -> FeatureStore:
-    """Return a store with room for so many bytes: this one, or a folder that ends with us."""
-    if store.path is None and everything > store.max_bytes:
-        store = _overflow()
-        missing = everything
-    if store.path is not None:
-        _check_room(store.path, missing)
-    return store
-
-
-def _check_room(folder: Path, nbytes: int) -> None:
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free = shutil.disk_usage(there).free
-    if nbytes > free:
-        why = f"the activations need {nbytes / 1e9:.2f} GB, and {free / 1e9:.2f} GB are free"
-        remedy = "free some, choose another folder, a later cut or fewer views"
-        raise SaveError(message("feature store", folder, why, remedy))
+def _roomy(store: FeatureStore, nbytes: int) -> FeatureStore:
+    """Return a store for so many bytes: this one, or a folder that ends with the process."""
+    return _overflow() if store.path is None and nbytes > store.max_bytes else store
 
 
 _overflow_store: list[FeatureStore] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from skinensemble.exceptions import InputError, message
+from skinensemble.exceptions import InputError, SaveError, message
 from skinensemble.features._memory import MemoryRows, Reader
 from skinensemble.features._shards import ShardRows
 
@@ -36,9 +37,9 @@ class FeatureStore:
     path : path-like, optional
         Folder of the store, made when the first rows are put; in memory by default. Several
         processes may use one folder at once.
-    max_bytes : int, default=2**30
-        Bytes of rows kept in memory; the least recently used rows leave first. A store on disk is
-        bounded by its disk alone.
+    max_bytes : int, default=None
+        Bytes of rows kept. In memory None is 2**30, and the least recently used rows leave first.
+        On disk None is what the disk holds, and more rows than `max_bytes` are refused.
 
     Raises
     ------
@@ -64,8 +65,10 @@ class FeatureStore:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None = None, *, max_bytes: int = 2**30
+        self, path: str | os.PathLike[str] | None = None, *, max_bytes: int | None = None
     ) -> None:
+        if max_bytes is None:
+            max_bytes = 2**30 if path is None else 2**63
         if not hasattr(max_bytes, "__index__") or isinstance(max_bytes, bool) or max_bytes <= 0:
             why = "it is no positive number of bytes"
             raise InputError(message("max_bytes", repr(max_bytes), why, "pass 2**30 for 1 GiB"))
@@ -83,7 +86,7 @@ class FeatureStore:
 
     @property
     def max_bytes(self) -> int:
-        """Bytes of rows that a store in memory keeps at most."""
+        """Bytes of rows that the store keeps at most."""
         return self._max_bytes
 
     @property
@@ -186,6 +189,7 @@ class FeatureStore:
         with self._lock:
             self._check(_check_fingerprint(fingerprint), digests, rows)
             if digests:
+                self.check_room(rows.nbytes)
                 self._rows.add(fingerprint, digests, rows)
 
     def check_writable(self, fingerprint: str) -> None:
@@ -198,6 +202,23 @@ class FeatureStore:
         """
         with self._lock:
             self._rows.check_writable(_check_fingerprint(fingerprint))
+
+    def check_room(self, nbytes: int) -> None:
+        """Find out whether so many more bytes could be kept on disk; in memory older ones leave.
+
+        Raises
+        ------
+        SaveError
+            When they would exceed `max_bytes`, or the disk has too little room.
+        """
+        if self._path is None:
+            return
+        there = next(p for p in (self._path, *self._path.parents) if p.exists())
+        left = min(self._max_bytes - self.nbytes, shutil.disk_usage(there).free)
+        if nbytes > left:
+            why = f"{_in_words(nbytes)} more are needed, and there is room for {_in_words(left)}"
+            remedy = "free some, raise max_bytes, choose another folder, a later cut or fewer views"
+            raise SaveError(message("feature store", self._path, why, remedy))
 
     def clear(self) -> None:
         """Forget all rows; on disk, remove the files of the store and no others."""

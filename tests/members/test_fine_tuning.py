@@ -8,7 +8,7 @@ from tiny_backbone import TINY
 from skinensemble import FeatureStore, Stage, TransferClassifier, load
 from skinensemble.exceptions import InputError, MemberError, WeightsError
 from skinensemble.features import Activations, Extractor
-from skinensemble.images import as_images, dihedral
+from skinensemble.images import dihedral
 from skinensemble.members import CheckpointWarning
 from skinensemble.members._lesson import Lesson, mix
 from skinensemble.persistence import save
@@ -337,7 +337,15 @@ def test_a_full_disk_is_noticed_before_anything_is_computed(data, tmp_path, monk
 
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10, 9, 1))
-    with pytest.raises(OSError, match=r"the activations need .* GB, and 0.00 GB are free – free"):
+    with pytest.raises(OSError, match=r"kB more are needed, and there is room for 1 B – free some"):
         member(store=tmp_path / "store").fit(*data[:2])
     assert not passes
-    assert as_images(data[0]) is not None
+
+
+def test_a_budget_on_disk_is_kept(data, tmp_path, passes):
+    store = FeatureStore(tmp_path / "store", max_bytes=20_000)
+    with pytest.raises(OSError, match=r"room for 20.0 kB – .* raise max_bytes"):
+        member(store=store).fit(*data[:2])
+    assert not passes
+    member(store=store, views=1, unfreeze="all").set_params(unfreeze=None).fit(*data[:2])
+    assert 0 < store.nbytes <= 20_000
