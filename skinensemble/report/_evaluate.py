@@ -102,7 +102,7 @@ def evaluate(
         earned={
             name: stage.compare(rules=(), n_resamples=200).sentence
             for name, stage in (("triage", cascade.triage_), ("diagnosis", cascade.diagnosis_))
-            if len(stage.members) > 1
+            if len(stage.members_) > 1
         },
         notes=notes,
     )
@@ -157,7 +157,7 @@ def _diagnosis_rows(cascade: Cascade, ballots, types, weights, rules) -> Iterato
 
 def _voters(stage: Stage, ballots, rules, notes):
     """Each member alone, then each rule learnt on the stage's out-of-fold ballots."""
-    for i, (name, _) in enumerate(stage.members):
+    for i, name in enumerate(stage.named_members_):
         yield "member", name, SoftVote(), ballots[:, [i]]
     for name in rules:
         rule = resolve_voting_rule(name)
