@@ -59,15 +59,17 @@ def time_limit(seconds: float | None, whose: str) -> Iterator[None]:
     whose : str
         What is limited, for messages.
     """
-    outer, own = _current.get(), None if seconds is None else Deadline(seconds, f"{seconds:.4g} s")
-    if own is not None:
-        own.limit += f" for {whose}"
-    given = [deadline for deadline in (outer, own) if deadline is not None]
+    given = [] if seconds is None else [Deadline(seconds, f"{_shown(seconds)} s for {whose}")]
+    given += filter(None, [_current.get()])
     token = _current.set(min(given, key=lambda deadline: deadline.end, default=None))
     try:
         yield
     finally:
         _current.reset(token)
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.3g}" if seconds < 100 else f"{seconds:,.0f}"
 
 
 def remaining() -> float | None:

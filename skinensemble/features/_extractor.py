@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skinensemble._deadline import check_deadline
 from skinensemble.backbones import Backbone, get_backbone
 from skinensemble.engines import Runner, get_config, make_runner
 from skinensemble.exceptions import ImageReadError, InputError, message
@@ -213,6 +214,7 @@ class Extractor:
             for batch, computed in self._pass(batches, places, batch_size):
                 keeper.add(batch, computed)
                 progress.advance(len(batch))
+                check_deadline(f"the features of {self.name}")
             keeper.release()
         finally:
             keeper.flush()

@@ -81,7 +81,7 @@ def evaluate(
     weights = lesion_weights(groups, n_resamples, random_state)
     X = cascade.prepare(X)
     ballots = [stage.ballots(X) for stage in (cascade.triage_, cascade.diagnosis_)]
-    notes += _notes_on(cascade, X)
+    notes += [*_notes_on(cascade, X), *_missing_from(cascade)]
     decided = cascade.decide_sides(ballots[0])
     return Report(
         triage=list(_triage_rows(cascade.triage_, ballots[0], malignant, weights, rules, notes)),
@@ -123,6 +123,14 @@ def _notes_on(cascade: Cascade, X) -> list[str]:
     remedy = "Judge on lesions that the cascade has never seen."
     return [
         f"Attention: {n} of {len(own)} samples were trained on; these figures flatter. {remedy}"
+    ]
+
+
+def _missing_from(cascade: Cascade) -> list[str]:
+    return [
+        f"{member} has no vote in the {name}: {failure}"
+        for name, stage in (("triage", cascade.triage_), ("diagnosis", cascade.diagnosis_))
+        for member, failure in stage.failures_.items()
     ]
 
 

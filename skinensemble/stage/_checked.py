@@ -39,7 +39,7 @@ class CheckedStage:
         rule.check_targets(targets, lesions)
 
     def check_members(self: Any) -> None:
-        """Refuse members that make no committee."""
+        """Refuse members that make no committee, and what cannot be asked of them."""
         if not isinstance(self.members, list) or not self.members:
             remedy = 'pass a list such as [("resnet50", TransferClassifier("resnet50"))]'
             raise InputError(message("members", repr(self.members), "no committee", remedy))
@@ -48,3 +48,4 @@ class CheckedStage:
         if mute:
             why = "no predict_proba, so no ballot"
             raise InputError(message("members", first_few(mute), why, "use a calibrated wrapper"))
+        self.tolerance().check(len(self.members))
