@@ -22,6 +22,8 @@ from skinensemble.committee import MemberFailure
 from skinensemble.exceptions import InputError, MemberError, MemberWarning, TimeLimitError
 from skinensemble.persistence import save
 
+BOTH = ("SIGKILL", "SIGSEGV")
+
 
 class Faulty(Scripted):
     """Naive Bayes that fails in one way, in every training or from one on of so many samples."""
@@ -37,7 +39,7 @@ class Faulty(Scripted):
             import no_such_package_at_all  # noqa: F401
         if self.act == "memory":
             raise MemoryError("no room for 2 TB")
-        if self.act in ("SIGKILL", "SIGSEGV"):
+        if self.act in BOTH:
             os.kill(os.getpid(), getattr(signal, self.act))
         if self.act == "slow":
             time.sleep(1.05)
@@ -113,21 +115,28 @@ def test_a_member_that_fails_is_left_out_and_nobody_else_notices(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-def test_members_that_kill_their_processes_are_the_only_ones_missing(data, sound):
+@pytest.mark.parametrize("names", [("SIGKILL",), pytest.param(BOTH, marks=pytest.mark.slow)])
+def test_members_that_kill_their_processes_are_the_only_ones_missing(data, names):
     X, y, lesions = data
-    one, *others = committee()
-    members = [one, ("killed", Faulty("SIGKILL")), ("crashed", Faulty("SIGSEGV")), *others]
-    stage = Stage(members, cv=3, random_state=0, on_error="drop")
+    one, other, _ = committee()
+    members = [one, *((name.lower(), Faulty(name)) for name in names), other]
+    stage = Stage(members, cv=2, random_state=0, on_error="drop")
     with parallel_config(backend="loky", n_jobs=2), pytest.warns(MemberWarning, match="killed"):
         stage.fit(X, y, groups=lesions)
     start, end = "the process that trained it was killed by ", ", perhaps for want of memory"
     assert stage.failures_ == {
-        "killed": MemberFailure("worker", f"{start}SIGKILL{end}"),
-        "crashed": MemberFailure("worker", f"{start}SIGSEGV{end}"),
+        name.lower(): MemberFailure("worker", f"{start}{name}{end}") for name in names
     }
+    sound = Stage([one, other], cv=2, random_state=0).fit(X, y, groups=lesions)
     assert stage.ballots_.tobytes() == sound.ballots_.tobytes()
     assert stage.predict_proba(X).tobytes() == sound.predict_proba(X).tobytes()
+
+
+@given(st.text(max_size=700))
+def test_a_reason_is_one_line_that_a_terminal_can_show(text):
+    reason = MemberFailure.of("fit", f"\x1b[1mRank\x1b[0m {text}").reason
+    assert reason.startswith("Rank") and reason.isprintable() and len(reason) <= 500
+    assert MemberFailure.of("fit", reason).reason == reason
 
 
 FAULT = st.sampled_from(["", "", "raise", "nan", "stranger", "shape"])
@@ -301,10 +310,14 @@ def test_the_triage_leaves_half_of_the_time_to_the_diagnosis(data):
     X, y, lesions = data
     triage = Stage(dawdlers(0, 2), cv=2, on_error="drop")
     cascade = Cascade(triage, Stage(dawdlers(0, 0), cv=2), random_state=0, time_limit=4)
-    text = r"d1: the 2 s for the triage were over at training 2 of 3"
+    text = r"d1: the (2|1\.\d+) s for the triage were over at training 2 of 3"
     with pytest.warns(MemberWarning, match=text):
         cascade.fit(X, y, groups=lesions)
     assert list(cascade.diagnosis_.named_members_) == ["d0", "d1"]
+    strict = clone(cascade).set_params(triage__on_error="raise")
+    text = r"^member: d1 – the (2|1\.\d+) s for the triage were over at training 2 of 3 – allow"
+    with pytest.raises(TimeLimitError, match=text), parallel_config("threading", n_jobs=2):
+        strict.fit(X, y, groups=lesions)
     with pytest.raises(InputError, match=r"^time_limit: -1 – not a positive number"):
         cascade.set_params(time_limit=-1).fit(X, y, groups=lesions)
 

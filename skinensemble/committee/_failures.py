@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 
-from skinensemble._deadline import MORE_TIME, check_seconds
+from skinensemble._deadline import MORE_TIME, check_seconds, remaining
 from skinensemble.exceptions import (
     InputError,
     MemberError,
@@ -40,7 +41,9 @@ class MemberFailure:
     @classmethod
     def of(cls, where: str, reason: str) -> MemberFailure:
         """Return the record of a reason of any length."""
-        line = " ".join(str(reason).split())
+        # Keras' messages are partly in bold; and a terminal is to show what a file says, not obey.
+        text = re.sub(r"\x1b\[[\d;]*m", "", str(reason))
+        line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return cls(where, line if len(line) <= LONGEST_REASON else f"{line[: LONGEST_REASON - 1]}…")
 
     def __str__(self):
@@ -78,7 +81,8 @@ class Tolerance:
     @property
     def watchful(self) -> bool:
         """Whether each member is taken by itself, from its images to its ballots."""
-        return self.drops or self.time_limit is not None or self.member_time_limit is not None
+        limits = (self.time_limit, self.member_time_limit, remaining())
+        return self.drops or any(limit is not None for limit in limits)
 
     def check(self, n_members: int) -> None:
         """Refuse values that cannot be used."""

@@ -13,7 +13,7 @@ class DescribedStage:
     """Tags and the HTML representation of a :class:`Stage`."""
 
     def __sklearn_tags__(self: Any):
-        tags = super().__sklearn_tags__()
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
         members = [get_tags(member).input_tags for _, member in self.members]
         tags.input_tags.sparse = all(member.sparse for member in members)
         tags.input_tags.two_d_array = all(member.two_d_array for member in members)
@@ -23,7 +23,7 @@ class DescribedStage:
     def _sk_visual_block_(self: Any):
         from sklearn.utils._repr_html.estimator import _VisualBlock
 
-        names, members = zip(*self.members, strict=True)
+        members = [member for _, member in self.members]
         missing = getattr(self, "failures_", {})
-        names = [f"{name} (left out)" if name in missing else name for name in names]
+        names = [f"{name} (left out)" if name in missing else name for name, _ in self.members]
         return _VisualBlock("parallel", members, names=names)

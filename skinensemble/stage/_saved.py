@@ -87,11 +87,16 @@ def load_failures(state, voters: set[str]) -> dict[str, MemberFailure]:
     if "failures" not in state.keys():  # noqa: SIM118
         return {}
     entries = state.raw("failures", list)
-    for entry in entries:
-        texts = isinstance(entry, list) and [type(part) for part in entry] == [str] * 3
-        if not texts or entry[1] not in PLACES or len(entry[2]) > LONGEST_REASON:
-            raise state.fault("failures", "not names of members, where they failed, and why")
+    if not all(_is_record(entry) for entry in entries):
+        raise state.fault("failures", "not names of members, where they failed, and why")
     found = {name: MemberFailure(where, reason) for name, where, reason in entries}
     if not entries or len(found) != len(entries) or voters & set(found):
         raise state.fault("failures", "members named twice, or that vote, or none")
     return found
+
+
+def _is_record(entry) -> bool:
+    texts = isinstance(entry, list) and [type(part) for part in entry] == [str] * 3
+    return bool(
+        texts and entry[1] in PLACES and len(entry[2]) <= LONGEST_REASON and entry[2].isprintable()
+    )

@@ -300,7 +300,8 @@ class Stage(SavedStage, CheckedStage, DescribedStage, ClassifierMixin, _BaseComp
         check_is_fitted(self)
         X = self.prepare(X)
         named = self.named_members_.items()
-        return stack_ballots([cast_ballot(*one, X, self.classes_) for one in named], self._names)
+        ballots = [cast_ballot(name, member, X, self.classes_) for name, member in named]
+        return stack_ballots(ballots, self._names)
 
     def pool(self, ballots):
         """Return what the voting rule makes of ballots, shape (n_samples, n_classes).

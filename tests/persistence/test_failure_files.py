@@ -58,6 +58,7 @@ HOSTILE = {
     "a place missing": put(f"{FAILURES}/0/1", REMOVE),
     "a reason that is a number": put(f"{FAILURES}/0/2", 7),
     "a reason without end": put(f"{FAILURES}/0/2", "x" * 10_000),
+    "a reason that a terminal would obey": put(f"{FAILURES}/0/2", "\x1b]0;owned\x07"),
     "a name that is a list": put(f"{FAILURES}/0/0", ["odd"]),
     "a name twice": put(f"{FAILURES}/0/0", "even"),
     "a member that votes": put(f"{FAILURES}/0/0", "linear"),
