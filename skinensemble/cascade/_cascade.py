@@ -38,6 +38,8 @@ from skinensemble.voting import VotingRule
 
 __all__ = ["Cascade"]
 
+_FOR_TRIAGE = 0.75
+
 
 class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
     """Triage, then diagnosis, each by the vote of a committee.
@@ -75,9 +77,9 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
     verbose : int, default=0
         1 prints a line for each stage.
     time_limit : float, default=None
-        Seconds for the whole training. The triage gets half of them, or all if it shares its
-        members with the diagnosis; the diagnosis what is left. See :class:`Stage` for limits of
-        members, and for what becomes of those that do not end in time.
+        Seconds for the whole training. A triage with members of its own gets three quarters of
+        them, for it computes what both stages need, and the diagnosis what is left. See
+        :class:`Stage` for limits of members, and for what becomes of those that do not end in time.
 
     Attributes
     ----------
@@ -172,7 +174,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         if not self._shares_members:
             self._say("triage", SIDES)
             left = remaining()
-            with time_limit(None if left is None else left / 2, "the triage"):
+            with time_limit(None if left is None else _FOR_TRIAGE * left, "the triage"):
                 self.triage_ = triage.fit(X, SIDES[mask[encoded].astype(int)], **extra)
         self._say("diagnosis", self.classes_)
         self.diagnosis_ = diagnosis.fit(X, self.classes_[encoded], **extra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import keras
@@ -97,8 +98,22 @@ def test_features_that_were_computed_in_time_are_kept(monkeypatch):
     with time_limit(0.15, "the stage"), pytest.raises(TimeLimitError, match=text):
         extractor(as_images(images), store)
     monkeypatch.setattr(extractor, "_predict", real)
+    time.sleep(0.2)  # batches that are still in the network
     _, missing = store.get(extractor.fingerprint, as_images(images).digests)
     assert 0 < missing.sum() < len(images)
     np.testing.assert_array_equal(
         extractor(as_images(images), store), extractor(as_images(images), FeatureStore())
     )
+
+
+def test_nobody_waits_for_a_slow_network_when_the_time_is_over(monkeypatch):
+    images = np.random.default_rng(1).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    extractor = load_extractor("tiny_transfer", None)
+    extractor(as_images(images[:2]), FeatureStore())
+    done = threading.Event()
+    monkeypatch.setattr(extractor, "_predict", lambda batch: done.wait(30))
+    start = time.monotonic()
+    with time_limit(0.5, "the stage"), pytest.raises(TimeLimitError, match="tiny_transfer"):
+        extractor(as_images(images), FeatureStore())
+    assert time.monotonic() - start < 5
+    done.set()
