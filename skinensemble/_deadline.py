@@ -90,11 +90,11 @@ def check_deadline(doing: str) -> None:
     ------
     TimeLimitError
     """
-    if remaining() != 0:
+    deadline = _current.get()
+    if deadline is None or time.monotonic() < deadline.end:
         return
-    limit = getattr(_current.get(), "limit", "")
-    error = TimeLimitError(message("time limit", limit, f"over at {doing}", MORE_TIME))
-    error.reason = f"the {limit} were over at {doing}"
+    error = TimeLimitError(message("time limit", deadline.limit, f"over at {doing}", MORE_TIME))
+    error.reason = f"the {deadline.limit} were over at {doing}"
     raise error
 
 

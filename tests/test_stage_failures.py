@@ -298,6 +298,20 @@ def test_a_limit_that_nobody_meets_is_an_error_that_says_what_was_under_way(data
         stage.set_params(on_error="raise").fit(X, y, groups=lesions)
 
 
+def test_a_stage_that_is_a_member_fails_as_any_other(data, clock):
+    X, y, lesions = data
+    inner = Stage(dawdlers(0, 3), cv=2, time_limit=2)
+    stage = Stage([*committee(), ("inner", inner)], cv=2, random_state=0, on_error="drop")
+    with pytest.warns(MemberWarning, match=r"^members: inner – left out") as said:
+        stage.fit(X, y, groups=lesions)
+    assert said[0].filename == __file__
+    reason = "the 2 s for the stage were over at training 2 of 3"
+    assert stage.failures_ == {"inner": MemberFailure("time limit", reason)}
+    with pytest.warns(MemberWarning, match=r"^members: inner – left out"):
+        stage.set_params(inner__on_error="drop", inner__min_members=2).fit(X, y, groups=lesions)
+    assert stage.failures_ == {"inner": MemberFailure("time limit", f"d1: {reason}")}
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_cascade_goes_on_without_members_that_fail(data, shared, tmp_path):
     X, y, lesions = data

@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if debug:
                 traceback.print_exc()
             _say(f"error: {_explain(error)}")
-            if type(error).__name__ == "TimeLimitError" and hasattr(args, "go_on"):
+            if _is_late(error) and hasattr(args, "go_on"):
                 _say(args.go_on(args))
             return 1
 
@@ -141,6 +141,12 @@ def _explain(error: Exception) -> str:
         return text or type(error).__name__
     kind = type(error).__name__
     return f"{kind}: {text} – this should not happen – repeat with --debug and report it"
+
+
+def _is_late(error: Exception) -> bool:
+    from skinensemble.exceptions import TimeLimitError
+
+    return isinstance(error, TimeLimitError)
 
 
 def _say(text: str) -> None:

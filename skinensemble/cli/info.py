@@ -103,9 +103,11 @@ def _stage(stage, shared) -> dict[str, Any]:
 
 def _failures(stage) -> list[dict[str, str]]:
     entries = stage.raw("failures", list) if stage.keys() & {"failures"} else []
-    if not all(isinstance(entry, list) and len(entry) == 3 for entry in entries):
-        raise stage.fault("failures", "not names of members, where they failed, and why")
-    return [dict(zip(("name", "where", "reason"), map(str, one), strict=True)) for one in entries]
+    for entry in entries:
+        texts = isinstance(entry, list) and [type(part) for part in entry] == [str] * 3
+        if not texts or not entry[2].isprintable():
+            raise stage.fault("failures", "not names of members, where they failed, and why")
+    return [dict(zip(("name", "where", "reason"), entry, strict=True)) for entry in entries]
 
 
 def _State(stage, values):

@@ -127,11 +127,14 @@ class Tolerance:
             why = f"left out, the other {left} of {n_members} vote ({shown})"
             remedy = "see failures_; correct what it names and train again to have all"
             text = message("members", first_few(failures), why, remedy)
-            warnings.warn(text, MemberWarning, stacklevel=5)
+            warnings.warn(text, MemberWarning, stacklevel=6)
             return
         late = all(failure.where == "time limit" for failure in failures.values())
         why = f"{left} of {n_members} members could be trained, {self.min_members} must be"
         remedy = "allow more time" if late else "correct what is named, or lower min_members"
-        error = (TimeLimitError if late else MemberError)(message("members", shown, why, remedy))
+        text = message("members", shown, why, remedy)
+        error = TimeLimitError(text) if late else MemberError(text)
         error.failures = failures
+        if isinstance(error, TimeLimitError):
+            error.reason = shown
         raise error

@@ -64,8 +64,8 @@ def test_a_head_ends_within_a_tenth_of_its_limit():
 
 
 def test_fine_tuning_that_ran_out_of_time_goes_on_from_its_checkpoint(lesions, tmp_path):
-    params = {**QUICK, "unfreeze": 1, "views": 2, "epochs": 40, "batch_size": 16}
-    slow = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: time.sleep(0.1))
+    params = {**QUICK, "unfreeze": 1, "views": 2, "epochs": 12, "batch_size": 16}
+    slow = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: time.sleep(0.3))
     member = TransferClassifier(**params, checkpoint=tmp_path, callbacks=[slow])
     epochs = []
     for limit in range(3, 20):

@@ -72,3 +72,6 @@ def test_a_file_that_says_something_wrong_is_refused(stage, tmp_path):
         with pytest.raises(ModelFileError, match=r"^cannot load: .*root\.failures – .* – "):
             load(path)
             pytest.fail(label)
+        if "text" in label or "number" in label or "obey" in label:
+            with pytest.raises(ModelFileError, match=r"^cannot load: .*root\.failures – "):
+                describe(str(path))
