@@ -15,7 +15,16 @@ DEFAULT_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_l
 
 
 def make_stage(
-    *backbones, weights="imagenet", voting="soft", cv=None, refit=True, **options
+    *backbones,
+    weights="imagenet",
+    voting="soft",
+    cv=None,
+    refit=True,
+    on_error="raise",
+    min_members=1,
+    time_limit=None,
+    member_time_limit=None,
+    **options,
 ) -> Stage:
     """Build a stage of transfer-learned members.
 
@@ -28,7 +37,7 @@ def make_stage(
     voting : str or VotingRule, default="soft"
     cv : int, default=None
         Folds; None is 5.
-    refit : bool, default=True
+    refit, on_error, min_members, time_limit, member_time_limit
         As in :class:`Stage`.
     **options
         Parameters of every :class:`TransferClassifier`.
@@ -51,7 +60,17 @@ def make_stage(
         )
         for backbone in backbones
     ]
-    return Stage(members, voting=voting, cv=cv, refit=refit, verbose=options.get("verbose", 0))
+    return Stage(
+        members,
+        voting=voting,
+        cv=cv,
+        refit=refit,
+        verbose=options.get("verbose", 0),
+        on_error=on_error,
+        min_members=min_members,
+        time_limit=time_limit,
+        member_time_limit=member_time_limit,
+    )
 
 
 def make_diagnosis(triage: Stage, voting="soft") -> Stage:

@@ -8,6 +8,7 @@ SkinEnsembleError
 ├── WeightsError (OSError)             a backbone's weights that cannot be had, or do not fit
 ├── EngineError (RuntimeError)         a network that the chosen engine cannot run
 ├── MemberError (ValueError)           a member that failed, and what it raised
+│   └── TimeLimitError                 a training that did not end in time
 ├── ModelFileError (ValueError)        a saved file that is damaged, foreign or of another version
 ├── SaveError (OSError)                a file that could not be written; nothing is left half done
 └── MissingDependencyError (ImportError)   an optional package that is not installed
@@ -17,7 +18,7 @@ Every message reads ``<what>: <thing> – <why> – <what to do>``; :func:`messa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 __all__ = [
@@ -28,11 +29,13 @@ __all__ = [
     "ImageReadError",
     "InputError",
     "MemberError",
+    "MemberWarning",
     "MissingDependencyError",
     "ModelFileError",
     "ReferralWarning",
     "SaveError",
     "SkinEnsembleError",
+    "TimeLimitError",
     "UngroupedWarning",
     "WeightsError",
 ]
@@ -78,7 +81,26 @@ class MemberError(SkinEnsembleError, ValueError):
     """A member of a stage failed; the message names it and what it raised.
 
     A ValueError, so that scikit-learn's searches treat it as they treat any estimator that fails.
+
+    Attributes
+    ----------
+    failures : dict of str to MemberFailure
+        What went wrong, by the member's name.
     """
+
+    failures: Mapping[str, Any] = {}
+
+
+class TimeLimitError(MemberError):
+    """A training did not end in the time that it was given.
+
+    Attributes
+    ----------
+    reason : str
+        The limit, and what was under way.
+    """
+
+    reason: str = ""
 
 
 class ModelFileError(SkinEnsembleError, ValueError):
@@ -95,6 +117,10 @@ class MissingDependencyError(SkinEnsembleError, ImportError):
 
 class CertificateWarning(UserWarning):
     """Lesions are used for a second certificate."""
+
+
+class MemberWarning(UserWarning):
+    """A member of a stage failed and has no vote; the message names it and says what happened."""
 
 
 class ReferralWarning(UserWarning):

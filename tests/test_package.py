@@ -19,6 +19,7 @@ ROOT = Path(skinensemble.__file__).parent
 LEAVES = (
     "exceptions",
     "_optional",
+    "_deadline",
     "taxonomy",
     "validation",
     "thresholds",

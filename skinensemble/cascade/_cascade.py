@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state, get_tags
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from skinensemble._deadline import check_seconds, remaining, time_limit
 from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
 from skinensemble.cascade._decide import BallotDecisions
 from skinensemble.cascade._saved import ROUTES, SavedCascade
@@ -36,6 +37,8 @@ from skinensemble.verdict import Verdict
 from skinensemble.voting import VotingRule
 
 __all__ = ["Cascade"]
+
+_FOR_TRIAGE = 0.75
 
 
 class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
@@ -73,6 +76,10 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         Seeds both stages where they have no seed of their own.
     verbose : int, default=0
         1 prints a line for each stage.
+    time_limit : float, default=None
+        Seconds for the whole training. A triage with members of its own gets three quarters of
+        them, for it computes what both stages need, and the diagnosis what is left. See
+        :class:`Stage` for limits of members, and for what becomes of those that do not end in time.
 
     Attributes
     ----------
@@ -107,6 +114,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         refer=None,
         random_state=None,
         verbose=0,
+        time_limit=None,
     ):
         self.triage = triage
         self.diagnosis = diagnosis
@@ -115,6 +123,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         self.refer = refer
         self.random_state = random_state
         self.verbose = verbose
+        self.time_limit = time_limit
 
     def fit(self, X, y, *, sample_weight=None, groups=None):
         """Train both stages.
@@ -137,12 +146,16 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         InputError
             When labels, groups or folds cannot be used, or only one side occurs.
         MemberError
-            When a member fails; it names the member and what it raised.
+            When a member fails, as in :meth:`Stage.fit`; it names the member and what it raised.
         CertificateError
             When the voting rule promises more than the lesions can prove.
         """
-        check_consistent_length(X, y)
         self._check_params()
+        with time_limit(self.time_limit, "the cascade"):
+            return self._fit(X, y, sample_weight, groups)
+
+    def _fit(self, X, y, sample_weight, groups):
+        check_consistent_length(X, y)
         self.classes_, encoded = check_labels(y)
         mask = malignant_mask(self.classes_, self.malignant)
         self.malignant_ = self.classes_[mask]
@@ -150,9 +163,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         triage, diagnosis = self._stages()
         # What cannot work must fail now, not after every image has passed every backbone.
         for stage, labels in ((triage, mask[encoded].astype(int)), (diagnosis, encoded)):
-            rule = stage.voting_rule()
-            rule.check_params(len(stage.members))
-            rule.check_targets(labels, lesions)
+            stage.check_rule(labels, lesions)
         common_folds((triage, diagnosis), encoded, lesions, self.classes_)
         X = diagnosis.prepare(triage.prepare(X))
         lesions = group_copies(X, encoded, lesions)
@@ -162,7 +173,9 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         extra = {"sample_weight": sample_weight, "groups": lesions}
         if not self._shares_members:
             self._say("triage", SIDES)
-            self.triage_ = triage.fit(X, SIDES[mask[encoded].astype(int)], **extra)
+            left = remaining()
+            with time_limit(None if left is None else _FOR_TRIAGE * left, "the triage"):
+                self.triage_ = triage.fit(X, SIDES[mask[encoded].astype(int)], **extra)
         self._say("diagnosis", self.classes_)
         self.diagnosis_ = diagnosis.fit(X, self.classes_[encoded], **extra)
         if self._shares_members:
@@ -384,6 +397,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
             raise InputError(message("route", repr(self.route), why, remedy))
         if self.refer is not None:
             resolve_referral(self.refer)
+        check_seconds(time_limit=self.time_limit)
 
     def _say(self, stage: str, classes) -> None:
         if self.verbose:

@@ -26,6 +26,7 @@ def make_cascade(
     shared_members=None,
     random_state=None,
     verbose=0,
+    time_limit=None,
     **options,
 ) -> Cascade:
     """Build a cascade whose stages have one transfer-learned member per backbone.
@@ -45,15 +46,15 @@ def make_cascade(
     confidence : float, default=0.95
         Confidence of that proof.
     weights, cv, **options
-        As in :class:`TransferClassifier` and :class:`Stage`; `weights` may be a dict from
-        backbone to weights.
+        As in :class:`TransferClassifier` and :class:`Stage`, `on_error`, `min_members` and
+        `member_time_limit` among them; `weights` may be a dict from backbone to weights.
     refit : bool, default=None
         As in :class:`Stage`. None: not with `unfreeze`, where a training takes minutes and a
         committee of folds is there anyway.
     shared_members : bool, default=None
         Whether the members of the diagnosis vote in the triage too, instead of some of its own;
         see :class:`Cascade`. None: with `unfreeze`, where it halves the training.
-    malignant, route, refer, random_state
+    malignant, route, refer, random_state, time_limit
         As in :class:`Cascade`.
     verbose : {0, 1, 2}, default=0
         1 shows the images passing each backbone and the training of each member; 2 each epoch.
@@ -98,6 +99,7 @@ def make_cascade(
         # Folds that are others each time would never find their checkpoints.
         random_state=0 if random_state is None and options.get("checkpoint") else random_state,
         verbose=verbose,
+        time_limit=time_limit,
     )
 
 

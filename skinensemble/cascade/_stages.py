@@ -105,12 +105,13 @@ def adopt_members(triage: Stage, diagnosis: Stage, malignant: np.ndarray, sample
     """
     ballots = diagnosis.ballots_
     sides = [ballots[..., ~malignant].sum(axis=2), ballots[..., malignant].sum(axis=2)]
-    members = [
-        CollapsedMember.around(member, one.malignant)
-        for member, (_, one) in zip(diagnosis.members_, triage.members, strict=True)
-    ]
+    labels = {name: one.malignant for name, one in triage.members}
+    voters = {
+        name: CollapsedMember.around(member, labels[name])
+        for name, member in diagnosis.named_members_.items()
+    }
     targets = malignant[diagnosis.targets_].astype(int)
-    return triage.adopt(members, np.stack(sides, axis=2), SIDES, targets, diagnosis, sample_weight)
+    return triage.adopt(voters, np.stack(sides, axis=2), SIDES, targets, diagnosis, sample_weight)
 
 
 def _collapsed(name: str, member, known: set, malignant: set):

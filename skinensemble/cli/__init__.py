@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 when all is well; 1 when data, a model or a file cannot be used; 2 when the arguments
-        cannot; 130 after Ctrl-C; 141 when the reader of the output has gone.
+        cannot; 130 after Ctrl-C or SIGTERM; 141 when the reader of the output has gone.
 
     Examples
     --------
@@ -53,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 2
     if argv is None:  # the process is ours
         go_light(args)
+        # A machine that shuts down, or a scheduler, asks to end no less than Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     debug = getattr(args, "debug", False)
     with _warnings_as_lines(debug):
         try:
@@ -61,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return code
         except KeyboardInterrupt:
-            _say("stopped")
+            _say(_stopped(args))
             return 130
         except BrokenPipeError:
             _close_stdout()
@@ -73,7 +76,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             if debug:
                 traceback.print_exc()
             _say(f"error: {_explain(error)}")
+            if _is_late(error) and hasattr(args, "go_on"):
+                _say(args.go_on(args))
             return 1
+
+
+def _stopped(args: argparse.Namespace) -> str:
+    return f"stopped – {args.go_on(args)}" if hasattr(args, "go_on") else "stopped"
 
 
 def _set_environment() -> None:
@@ -132,6 +141,12 @@ def _explain(error: Exception) -> str:
         return text or type(error).__name__
     kind = type(error).__name__
     return f"{kind}: {text} – this should not happen – repeat with --debug and report it"
+
+
+def _is_late(error: Exception) -> bool:
+    from skinensemble.exceptions import TimeLimitError
+
+    return isinstance(error, TimeLimitError)
 
 
 def _say(text: str) -> None:

@@ -76,7 +76,7 @@ class VerdictCsv:
         self._path = path
         self._labels = [str(label) for label in cascade.classes_]
         self._members = {
-            f"{stage}_votes": [name for name, _ in getattr(cascade, f"{stage}_").members]
+            f"{stage}_votes": list(getattr(cascade, f"{stage}_").named_members_)
             for stage in ("triage", "diagnosis")
         }
         self._resume = resume and path.exists()

@@ -18,6 +18,7 @@ __all__ = [
     "columns",
     "comma_list",
     "count",
+    "duration",
     "load_keras",
     "print_json",
     "progress_on_stderr",
@@ -31,6 +32,10 @@ _WORDS = {
     "check_images(X, on_error='skip') returns the others": "on_error='skip' takes the others",
     " or a VotingRule instance": "",
     "list_backbones()": "`skinensemble backbones`",
+    'pass on_error="drop"': "pass --on-member-error drop",
+    "on_error: drop": "--on-member-error: drop",
+    "min_members": "--min-members",
+    "see failures_": "see `skinensemble info`",
 }
 _PARAMETER = re.compile(
     r"""\b(cv|engine|epochs|groups|image_size|max_skipped|min_sensitivity|min_accuracy|on_error"""
@@ -72,6 +77,21 @@ def comma_list(text: str) -> list[str]:
     if not all(values):
         raise argparse.ArgumentTypeError(f"empty value in {text!r}")
     return values
+
+
+def duration(text: str) -> float:
+    """Return seconds; the type of options that take a time such as ``90m``.
+
+    Examples
+    --------
+    >>> duration("45"), duration("90m"), duration("1.5h")
+    (45.0, 5400.0, 5400.0)
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 45s, 90m or 1.5h")
+    return seconds
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -97,7 +97,17 @@ def _stage(stage, shared) -> dict[str, Any]:
         "classes": stage.raw("classes", list),
         "voting": _voting(stage.nested("voting")),
         "members": [_member(str(name), inside.nested(str(name)), shared) for name, _ in members],
+        "failures": _failures(stage),
     }
+
+
+def _failures(stage) -> list[dict[str, str]]:
+    entries = stage.raw("failures", list) if stage.keys() & {"failures"} else []
+    for entry in entries:
+        texts = isinstance(entry, list) and [type(part) for part in entry] == [str] * 3
+        if not texts or not entry[2].isprintable():
+            raise stage.fault("failures", "not names of members, where they failed, and why")
+    return [dict(zip(("name", "where", "reason"), entry, strict=True)) for entry in entries]
 
 
 def _State(stage, values):
@@ -225,7 +235,8 @@ def _stage_lines(name: str, stage: dict[str, Any]) -> list[str]:
     if "promise" in voting:
         lines.append(f"  {voting['promise']}")
     table = _member_table(stage["members"])
-    return [*lines, *(f"  {line}" for line in table.splitlines())]
+    missing = [f"  without {one['name']}: {one['reason']}" for one in stage["failures"]]
+    return [*lines, *(f"  {line}" for line in table.splitlines()), *missing]
 
 
 def _member_table(members: list[dict[str, Any]]) -> str:

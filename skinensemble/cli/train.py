@@ -8,6 +8,7 @@ from pathlib import Path
 
 from skinensemble.cli._data import Data, add_data_options, load_data
 from skinensemble.cli._engines import add_engine_options
+from skinensemble.cli._limits import add_limit_options, chosen_limits, how_to_go_on
 from skinensemble.cli._outputs import add_force, check_output
 from skinensemble.cli._screen import UsageError, comma_list, count, load_keras, progress_on_stderr
 
@@ -33,7 +34,7 @@ def add_parser(commands, **options) -> None:
     _add_model_options(parser.add_argument_group("model"))
     _add_decision_options(parser.add_argument_group("decision"))
     _add_run_options(parser.add_argument_group("run"))
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, go_on=how_to_go_on)
 
 
 def _add_model_options(group) -> None:
@@ -126,6 +127,7 @@ def _add_run_options(group) -> None:
         help="with --unfreeze: folder that keeps the state after each epoch; the same command goes"
         " on there after it was killed",
     )
+    add_limit_options(group)
     group.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
     group.add_argument(
         "--output", default="cascade.h5", metavar="FILE", help="(default: cascade.h5)"
@@ -199,6 +201,7 @@ def _build(args: argparse.Namespace):
         cv=args.folds,
         random_state=args.seed,
         verbose=int(not args.quiet),
+        **chosen_limits(args),
         **{name: value for name, value in given.items() if value is not None},
     )
     # The heads say nothing by themselves: a line for each shows that something goes on.

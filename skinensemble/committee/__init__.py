@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skinensemble.committee._ask import (
+    accept_all,
     cast_ballot,
     fit_member,
     knows_classes,
@@ -10,10 +11,16 @@ from skinensemble.committee._ask import (
     seeded,
     stack_ballots,
 )
+from skinensemble.committee._failures import LONGEST_REASON, PLACES, MemberFailure, Tolerance
 from skinensemble.committee._folds import FoldMembers, cross_fit
 
 __all__ = [
+    "LONGEST_REASON",
+    "PLACES",
     "FoldMembers",
+    "MemberFailure",
+    "Tolerance",
+    "accept_all",
     "cast_ballot",
     "cross_fit",
     "fit_member",

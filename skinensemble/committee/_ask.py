@@ -10,14 +10,17 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
-from skinensemble.exceptions import InputError, MemberError, first_few, message
+from skinensemble.committee._failures import late_error, member_error
+from skinensemble.exceptions import InputError, MemberError, TimeLimitError, first_few, message
 from skinensemble.voting import check_ballots
 
 __all__ = [
+    "accept_all",
     "cast_ballot",
     "fit_member",
     "knows_classes",
     "prepare_all",
+    "prepare_alone",
     "seeded",
     "stack_ballots",
 ]
@@ -31,11 +34,34 @@ def prepare_all(members, X):
     return X
 
 
+def accept_all(members, X):
+    """Let the members say what stands for `X`, such as images for paths; no network runs."""
+    (X,) = indexable(X)
+    for first in map(_first_step, members):
+        X = first.accept(X) if hasattr(first, "accept") else X
+    return X
+
+
+def prepare_alone(name: str, member, X):
+    """Let a member do its shared work on `X`; name it when it fails."""
+    try:
+        return _prepare(member, X)
+    except InputError:
+        raise  # it is about what the user gave, and says so itself
+    except Exception as error:
+        raise _failed(name, "prepare", error) from error
+
+
 def _prepare(member, X):
-    if hasattr(member, "prepare"):
-        return member.prepare(X)
+    first = _first_step(member)
+    return first.prepare(X) if hasattr(first, "prepare") else X
+
+
+def _first_step(member):
     # In a pipeline it is the first step that sees the samples.
-    return _prepare(member.steps[0][1], X) if hasattr(member, "steps") else X
+    while not hasattr(member, "prepare") and hasattr(member, "steps"):
+        member = member.steps[0][1]
+    return member
 
 
 def seeded(member, name: str, seed: int | None):
@@ -75,8 +101,10 @@ def fit_member(name: str, member, X, y, parts, extra) -> list:
 
 
 def _failed(name: str, method: str, error: Exception) -> MemberError:
+    if isinstance(error, TimeLimitError):
+        return late_error(name, error)
     why = f"{type(error).__name__} in {method}: {error}"
-    return MemberError(message("member", name, why, "correct what it names, or leave it out"))
+    return member_error(name, method, why, "correct what it names, or leave it out")
 
 
 def _fit_part(member, X, y, rows, extra):
@@ -94,7 +122,7 @@ def cast_ballot(name, member, X, classes):
     if not knows_classes(classes, member):
         shown = first_few(np.setdiff1d(member.classes_, classes).tolist())
         why = f"it votes for {shown}, which the stage does not know"
-        raise MemberError(message("member", name, why, "train it on the labels of the stage"))
+        raise member_error(name, "fit", why, "train it on the labels of the stage")
     try:
         proba = np.asarray(member.predict_proba(X), dtype=np.float64)
     except (InputError, TypeError):
@@ -104,7 +132,8 @@ def cast_ballot(name, member, X, classes):
     shape = (_num_samples(X), len(member.classes_))
     if proba.shape != shape:
         why = f"predict_proba gave the shape {proba.shape}, not {shape}"
-        raise MemberError(message("member", name, why, "give one column for each of its classes"))
+        remedy = "give one column for each of its classes"
+        raise member_error(name, "predict_proba", why, remedy)
     ballot = np.zeros((len(proba), len(classes)))
     ballot[:, np.searchsorted(classes, member.classes_)] = proba
     return ballot
@@ -116,5 +145,5 @@ def stack_ballots(ballots, names):
         if not np.isfinite(ballot).all():
             why = f"predict_proba gave NaN for {np.sum(~np.isfinite(ballot).all(axis=1))} samples"
             remedy = "lower its learning rate, check the images, or leave the member out"
-            raise MemberError(message("member", name, why, remedy))
+            raise member_error(name, "predict_proba", why, remedy)
     return check_ballots(np.stack(ballots, axis=1))

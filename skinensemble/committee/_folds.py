@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from skinensemble._deadline import with_deadline
 from skinensemble.committee._ask import (
     cast_ballot,
     fit_member,
@@ -16,11 +19,14 @@ from skinensemble.committee._ask import (
     seeded,
     stack_ballots,
 )
+from skinensemble.committee._failures import MemberFailure, Tolerance
+from skinensemble.committee._watch import run_watched, steps, train_alone, unusable
 from skinensemble.engines import with_config
 
 __all__ = ["FoldMembers", "cross_fit"]
 
 _CHUNK = 256
+STRICT = Tolerance()
 
 
 class FoldMembers(ClassifierMixin, BaseEstimator):
@@ -96,7 +102,7 @@ def _chunks(n: int) -> list[np.ndarray]:
     return [np.arange(at, min(at + _CHUNK, n)) for at in range(0, n, _CHUNK)]
 
 
-def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose):
+def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose, tolerance=STRICT):
     """Train each member on all folds but one, in turn, and where it is to stay on everything.
 
     Parameters
@@ -109,37 +115,59 @@ def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose):
     refit, n_jobs, verbose
         Parameters of the stage.
     seed : int or None
+    tolerance : Tolerance, optional
+        By default the first member that fails is an error.
 
     Returns
     -------
-    voters : list of classifiers
-        Who votes on new samples, for each member.
-    ballots : ndarray of shape (n_samples, n_members, n_classes)
+    voters : dict of str to classifier
+        Who votes on new samples, by name.
+    ballots : ndarray of shape (n_samples, n_voters, n_classes)
         Out-of-fold ballots.
+    failures : dict of str to MemberFailure
+        Of the members that do not vote.
+
+    Raises
+    ------
+    MemberError
+        When members fail, and `tolerance` does not have it.
     """
     # Fold -1 is nobody's: its training part is everything.
     numbers = [*range(folds.max() + 1), *([-1] if refit else [])]
-    tasks = [
-        (i, part)
-        for i, (_, member) in enumerate(members)
-        for part in ([numbers] if hasattr(member, "fit_each") else [[n] for n in numbers])
-    ]
-    train = delayed(with_config(_train_some))
-    trained = Parallel(n_jobs=n_jobs, prefer="threads")(
-        train(members[i], part, data, folds, classes, refit, seed, verbose) for i, part in tasks
-    )
-    kept: list[list] = [[] for _ in members]
-    ballots = np.empty((len(members), len(folds), len(classes)))
-    for (i, part), results in zip(tasks, trained, strict=True):
+    common = (data, folds, classes, refit, seed, verbose)
+    if tolerance.watchful:
+        train = with_config(with_deadline(partial(train_alone, _train_some, tolerance)))
+        tasks = [(named, numbers, *common) for named in members]
+        trained = run_watched(train, tasks, n_jobs=n_jobs, tolerance=tolerance)
+    else:
+        train = with_config(_train_some)
+        tasks = [(one, part, *common) for one in members for part in steps(one[1], numbers)]
+        trained = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(train)(*t) for t in tasks)
+    return _gather(members, tasks, trained, folds, classes, refit, tolerance)
+
+
+def _gather(members, tasks, trained, folds, classes, refit, tolerance):
+    """Put together what the tasks returned: a MemberFailure, or pairs of member and ballot."""
+    failures: dict[str, MemberFailure] = {}
+    kept: dict[str, list] = {name: [] for name, _ in members}
+    ballots = {name: np.empty((len(folds), len(classes))) for name, _ in members}
+    for ((name, _), part, *_), results in zip(tasks, trained, strict=True):
+        if isinstance(results, MemberFailure):
+            failures[name] = results
+            continue
         for number, (member, ballot) in zip(part, results, strict=True):
-            kept[i] += [] if member is None else [member]
+            kept[name] += [] if member is None else [member]
             if number >= 0:
-                ballots[i, folds == number] = ballot
-    voters = [
-        own[0] if refit else FoldMembers.of(clone(member), own, classes)
-        for own, (_, member) in zip(kept, members, strict=True)
-    ]
-    return voters, stack_ballots(ballots, [name for name, _ in members])
+                ballots[name][folds == number] = ballot
+    if tolerance.drops:
+        failures |= unusable({name: ballots[name] for name in kept if name not in failures})
+    tolerance.settle(failures, len(members))
+    voters = {
+        name: kept[name][0] if refit else FoldMembers.of(clone(member), kept[name], classes)
+        for name, member in members
+        if name not in failures
+    }
+    return voters, stack_ballots([ballots[name] for name in voters], list(voters)), failures
 
 
 def _train_some(named, numbers, data, folds, classes, refit, seed, verbose):

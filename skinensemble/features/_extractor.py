@@ -7,12 +7,14 @@ import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skinensemble._deadline import check_deadline, remaining
 from skinensemble.backbones import Backbone, get_backbone
 from skinensemble.engines import Runner, get_config, make_runner
 from skinensemble.exceptions import ImageReadError, InputError, message
@@ -230,21 +232,33 @@ class Extractor:
             padded[places[: len(batch)]] = batch
             return self._predict(padded)[places[: len(batch)]]
 
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with _pool() as pool:
             waiting: deque[tuple[np.ndarray, Future[np.ndarray]]] = deque()
             unreadable: ImageReadError | None = None
             try:
                 for batch in batches:
+                    check_deadline(self._doing)
                     waiting.append((batch, pool.submit(one, batch)))
                     if len(waiting) > _AT_ONCE:
                         first, rows = waiting.popleft()
-                        yield first, rows.result()
+                        yield first, self._result(rows)
             except ImageReadError as error:
                 unreadable = error  # raised after the last batch; rows are still on their way
             for first, rows in waiting:
-                yield first, rows.result()
+                yield first, self._result(rows)
             if unreadable is not None:
                 raise unreadable
+
+    @property
+    def _doing(self) -> str:
+        return f"the features of {self.name}"
+
+    def _result(self, rows: Future[np.ndarray]) -> np.ndarray:
+        """Return rows when they are there, unless the time is over first."""
+        wait([rows], timeout=remaining())
+        if not rows.done():
+            check_deadline(self._doing)
+        return rows.result()
 
     def _predict(self, batch: np.ndarray) -> np.ndarray:
         computed = self._runner(batch)
@@ -276,6 +290,17 @@ class Extractor:
 
     def __repr__(self) -> str:
         return f"Extractor({self.name}, {self.size[0]}×{self.size[1]}, {self.fingerprint[:12]})"
+
+
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads that are waited for in the end, unless there is no time for it."""
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        yield pool
+    finally:
+        late = remaining() == 0
+        pool.shutdown(wait=not late, cancel_futures=late)
 
 
 class _Keeper:

@@ -135,6 +135,10 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         """
         return self._features(as_images(X))
 
+    def accept(self, X) -> ImageSource:
+        """Return the images as an ImageSource; no network runs."""
+        return as_images(X)
+
     def prepare(self, X) -> ImageSource:
         """Check and read all images once, so that later calls on parts of them find the features.
 

@@ -75,6 +75,11 @@ class CollapsedMember(ClassifierMixin, BaseEstimator):
         member.classifier_ = fitted
         return member._learn_sides()
 
+    @available_if(lambda self: hasattr(_first(self), "accept"))
+    def accept(self, X):
+        """Return what stands for `X`, such as images for paths; no network runs."""
+        return _first(self).accept(X)
+
     @available_if(_first)
     def prepare(self, X):
         """Let the classifier do its shared work on `X` once; see :class:`~skinensemble.Stage`."""

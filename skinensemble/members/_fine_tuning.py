@@ -11,6 +11,7 @@ import numpy as np
 from skinensemble.members._checkpoint import Checkpoint
 from skinensemble.members._lesson import Lesson, batches_class
 from skinensemble.members._network import build_head
+from skinensemble.members._stop import stop_in_time
 
 __all__ = ["build_top", "train_top"]
 
@@ -69,6 +70,11 @@ def train_top(model, lesson: Lesson, params, seed: int, *, validation, checkpoin
     -------
     dict of str to list of float
         Training history.
+
+    Raises
+    ------
+    TimeLimitError
+        When the time of whoever trains it is over.
     """
     import keras
 
@@ -84,7 +90,7 @@ def train_top(model, lesson: Lesson, params, seed: int, *, validation, checkpoin
     history = checkpoint.restore(model)
     if checkpoint.done:
         return history
-    callbacks = [*_callbacks(params, validation), checkpoint.callback(history)]
+    callbacks = [*_callbacks(params, validation), checkpoint.callback(history), *stop_in_time()]
     with contextlib.closing(_batches(lesson, params, seed, checkpoint.epoch)) as batches:
         model.fit(
             batches,

@@ -136,6 +136,10 @@ default=None
         member._open()
         return member
 
+    def accept(self, X):
+        """Return the images as an ImageSource; no network runs."""
+        return as_images(X)
+
     def prepare(self, X):
         """Read the images, check them and pass the new ones through the network, once.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skinensemble.members._layers import batches_class, metric_class, stacked_layers
+from skinensemble.members._stop import stop_in_time
 
 if TYPE_CHECKING:
     import keras
@@ -84,7 +85,7 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
             epochs=head.epochs,
             validation_data=validation,
             validation_batch_size=len(validation[0]) if validation else None,
-            callbacks=list(callbacks),
+            callbacks=[*callbacks, *stop_in_time()],
             shuffle=False,
             verbose=head.verbose,
         ).history

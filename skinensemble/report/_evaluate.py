@@ -81,7 +81,7 @@ def evaluate(
     weights = lesion_weights(groups, n_resamples, random_state)
     X = cascade.prepare(X)
     ballots = [stage.ballots(X) for stage in (cascade.triage_, cascade.diagnosis_)]
-    notes += _notes_on(cascade, X)
+    notes += [*_notes_on(cascade, X), *_missing_from(cascade)]
     decided = cascade.decide_sides(ballots[0])
     return Report(
         triage=list(_triage_rows(cascade.triage_, ballots[0], malignant, weights, rules, notes)),
@@ -102,7 +102,7 @@ def evaluate(
         earned={
             name: stage.compare(rules=(), n_resamples=200).sentence
             for name, stage in (("triage", cascade.triage_), ("diagnosis", cascade.diagnosis_))
-            if len(stage.members) > 1
+            if len(stage.members_) > 1
         },
         notes=notes,
     )
@@ -123,6 +123,14 @@ def _notes_on(cascade: Cascade, X) -> list[str]:
     remedy = "Judge on lesions that the cascade has never seen."
     return [
         f"Attention: {n} of {len(own)} samples were trained on; these figures flatter. {remedy}"
+    ]
+
+
+def _missing_from(cascade: Cascade) -> list[str]:
+    return [
+        f"{member} has no vote in the {name}: {failure}"
+        for name, stage in (("triage", cascade.triage_), ("diagnosis", cascade.diagnosis_))
+        for member, failure in stage.failures_.items()
     ]
 
 
@@ -157,7 +165,7 @@ def _diagnosis_rows(cascade: Cascade, ballots, types, weights, rules) -> Iterato
 
 def _voters(stage: Stage, ballots, rules, notes):
     """Each member alone, then each rule learnt on the stage's out-of-fold ballots."""
-    for i, (name, _) in enumerate(stage.members):
+    for i, name in enumerate(stage.named_members_):
         yield "member", name, SoftVote(), ballots[:, [i]]
     for name in rules:
         rule = resolve_voting_rule(name)

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from skinensemble.committee import FoldMembers, knows_classes
+from skinensemble.committee import (
+    LONGEST_REASON,
+    PLACES,
+    FoldMembers,
+    MemberFailure,
+    knows_classes,
+)
 from skinensemble.exceptions import InputError
 from skinensemble.voting import check_ballots
 
@@ -24,9 +30,9 @@ class SavedStage:
         return {
             "classes": out.labels(self.classes_),
             "members": [
-                [name, out.estimator(name, member)]
-                for name, member in zip(self._names, self.members_, strict=True)
+                [name, out.estimator(name, member)] for name, member in self.named_members_.items()
             ],
+            **dump_failures(self.failures_),
             "voting": out.estimator("voting", self.voting_),
             "random_state": int(seed) if isinstance(seed, (int, np.integer)) else None,
             "training": {key: out.array(key, value) for key, value in own.items()},
@@ -37,7 +43,7 @@ class SavedStage:
         named = state.pairs("members")
         if not named:
             raise state.fault("members", "there is none")
-        self.members_ = [member for _, member in named]
+        self.failures_ = load_failures(state, {name for name, _ in named})
         for name, member in named:
             if not hasattr(member, "predict_proba") or not knows_classes(self.classes_, member):
                 raise state.fault(f"members.{name}", "not a classifier of these classes")
@@ -67,4 +73,30 @@ class SavedStage:
         refit = not all(isinstance(member, FoldMembers) for _, member in named)
         members = [(name, clone(one if refit else one.member)) for name, one in named]
         self.__init__(members, voting=clone(self.voting_), refit=refit, random_state=seed)
-        self._name_members()
+        self._name_members(dict(named))
+
+
+def dump_failures(failures: dict[str, MemberFailure]) -> dict:
+    """Return the entry for members that have no vote; none where all have one."""
+    listed = [[name, failure.where, failure.reason] for name, failure in failures.items()]
+    return {"failures": listed} if listed else {}
+
+
+def load_failures(state, voters: set[str]) -> dict[str, MemberFailure]:
+    """Return what an entry of :func:`dump_failures` says, where there is one."""
+    if "failures" not in state.keys():  # noqa: SIM118
+        return {}
+    entries = state.raw("failures", list)
+    if not all(_is_record(entry) for entry in entries):
+        raise state.fault("failures", "not names of members, where they failed, and why")
+    found = {name: MemberFailure(where, reason) for name, where, reason in entries}
+    if not entries or len(found) != len(entries) or voters & set(found):
+        raise state.fault("failures", "members named twice, or that vote, or none")
+    return found
+
+
+def _is_record(entry) -> bool:
+    texts = isinstance(entry, list) and [type(part) for part in entry] == [str] * 3
+    return bool(
+        texts and entry[1] in PLACES and len(entry[2]) <= LONGEST_REASON and entry[2].isprintable()
+    )

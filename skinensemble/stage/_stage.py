@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import Bunch, get_tags
+from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -12,14 +12,17 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
+from skinensemble._deadline import time_limit
 from skinensemble.committee import (
+    accept_all,
     cast_ballot,
     cross_fit,
     prepare_all,
     stack_ballots,
 )
 from skinensemble.comparison import compare
-from skinensemble.exceptions import InputError, first_few, message
+from skinensemble.stage._checked import CheckedStage
+from skinensemble.stage._described import DescribedStage
 from skinensemble.stage._saved import SavedStage
 from skinensemble.thresholds import Certificate
 from skinensemble.validation import (
@@ -42,7 +45,7 @@ from skinensemble.voting._checks import check_pooled
 __all__ = ["Stage"]
 
 
-class Stage(SavedStage, ClassifierMixin, _BaseComposition):
+class Stage(SavedStage, CheckedStage, DescribedStage, ClassifierMixin, _BaseComposition):
     """A committee of classifiers that votes.
 
     Every member is trained once on each fold's training lesions, to vote on lesions it has not
@@ -72,6 +75,18 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
         neither the order nor the number of members matters.
     verbose : int, default=0
         1 prints a line for each member.
+    on_error : {"raise", "drop"}, default="raise"
+        What becomes of a member that fails in ``fit``: its training diverges, it raises, its
+        probabilities are none, its process dies, its time is over. "drop": a warning names it,
+        ``failures_`` says what happened, and the others vote, each exactly as it would without it.
+    min_members : int, default=1
+        With ``on_error="drop"``: members that must be left.
+    time_limit : float, default=None
+        Seconds for the whole training. With ``on_error="drop"`` the members that finished all their
+        folds by then vote.
+    member_time_limit : float, default=None
+        Seconds for all trainings of each member, with the features it needs. Networks stop within a
+        batch, other classifiers after the fold that they are at.
 
     Attributes
     ----------
@@ -81,6 +96,8 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
         Those that vote on new samples, in the order of `members`.
     named_members_ : Bunch
         The same by name.
+    failures_ : dict of str to MemberFailure
+        By name, the members that have no vote: ``where`` they failed and the ``reason``.
     voting_ : VotingRule
         The fitted rule; a threshold rule holds its ``certificate_``.
     ballots_ : ndarray of shape (n_samples, n_members, n_classes)
@@ -117,6 +134,10 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
         n_jobs=None,
         random_state=None,
         verbose=0,
+        on_error="raise",
+        min_members=1,
+        time_limit=None,
+        member_time_limit=None,
     ):
         self.members = members
         self.voting = voting
@@ -126,6 +147,10 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
+        self.on_error = on_error
+        self.min_members = min_members
+        self.time_limit = time_limit
+        self.member_time_limit = member_time_limit
 
     def get_params(self, deep=True):
         """Return the parameters; members and their parameters are reached by name."""
@@ -150,7 +175,11 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
         -------
         X, or an object that indexes like it
         """
-        return prepare_all(getattr(self, "members_", [m for _, m in self.members]), X)
+        if hasattr(self, "members_"):
+            return prepare_all(self.members_, X)
+        members = [member for _, member in self.members]
+        # Where a member may fail, each does it when its turn comes.
+        return (accept_all if self.tolerance().watchful else prepare_all)(members, X)
 
     def fit(self, X, y, *, sample_weight=None, groups=None):
         """Train the members, collect their out-of-fold ballots and learn the voting rule.
@@ -174,28 +203,40 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
         InputError
             When labels, groups, folds or member names cannot be used.
         MemberError
-            When a member fails; it names the member and what it raised.
+            When a member fails, or with ``on_error="drop"`` so many that fewer than `min_members`
+            are left; it names them and what they raised.
+        TimeLimitError
+            The same, when it was for want of time; a MemberError.
         CertificateError
             When the voting rule promises more than the lesions can prove.
+
+        Warns
+        -----
+        MemberWarning
+            When members were left out.
         """
-        self._check_members()
+        self.check_members()
+        with time_limit(self.time_limit, "the stage"):
+            return self._fit(X, y, sample_weight, groups)
+
+    def _fit(self, X, y, sample_weight, groups):
         check_consistent_length(X, y)
         self.classes_, encoded = check_labels(y)
         lesions = check_groups(groups, encoded, self.classes_)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        rule, seed = self.voting_rule(), self._seed()
+        seed = self._seed()
         # What cannot work must fail now, not after hours of training.
-        rule.check_params(len(self.members))
-        rule.check_targets(encoded, lesions)
+        self.check_rule(encoded, lesions)
         lesion_folds(encoded, lesions, self.cv, classes=self.classes_)
-        X = prepare_all([member for _, member in self.members], X)
+        members = [member for _, member in self.members]
+        X = (accept_all if self.tolerance().watchful else prepare_all)(members, X)
         lesions = group_copies(X, encoded, lesions)
         self.folds_ = lesion_folds(
             encoded, lesions, self.cv, classes=self.classes_, random_state=seed
         )
         data = (X, self.classes_[encoded], sample_weight, lesions)
-        members, ballots = cross_fit(
+        voters, ballots, self.failures_ = cross_fit(
             self.members,
             data,
             self.folds_,
@@ -204,23 +245,24 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
             n_jobs=self.n_jobs,
             seed=seed,
             verbose=self.verbose,
+            tolerance=self.tolerance(),
         )
         self.lesions_, self.digests_ = lesions, content_digests(X)
-        return self._learn(members, ballots, encoded, sample_weight)
+        return self._learn(voters, ballots, encoded, sample_weight)
 
-    def adopt(self, members, ballots, classes, targets, other, sample_weight=None):
+    def adopt(self, voters, ballots, classes, targets, other, sample_weight=None):
         """Take fitted members and their out-of-fold ballots over; only the rule has to learn.
 
         Parameters
         ----------
-        members : list of classifiers
-            Fitted, in the order of `members`.
+        voters : dict of str to classifier
+            Fitted, by name.
         ballots : ndarray of shape (n_samples, n_members, n_classes)
         classes : ndarray of shape (n_classes,)
         targets : ndarray of int of shape (n_samples,)
             Class indices.
         other : Stage
-            The fitted stage whose samples, folds and lesions these are.
+            The fitted stage whose samples, folds, lesions and failures these are.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -229,18 +271,20 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
         """
         self.classes_ = np.asarray(classes)
         self.folds_, self.lesions_, self.digests_ = other.folds_, other.lesions_, other.digests_
-        return self._learn(members, ballots, targets, sample_weight)
+        self.failures_ = dict(other.failures_)
+        return self._learn(voters, ballots, targets, sample_weight)
 
-    def _learn(self, members, ballots, targets, sample_weight):
+    def _learn(self, voters, ballots, targets, sample_weight):
         """Let the voting rule learn from the out-of-fold ballots."""
-        self.members_, self.ballots_, self.targets_ = members, ballots, targets
+        self._name_members(voters)
+        self.ballots_, self.targets_ = ballots, targets
         known = {"sample_weight": sample_weight, "groups": self.lesions_}
         self.voting_ = self.voting_rule().fit(ballots, targets, **known)
         self.pool(ballots)
         self._certified = None
-        if self.verbose and len(self.members) > 1:
+        if self.verbose and len(voters) > 1:
             print(self.compare(rules=(), n_resamples=200).sentence, flush=True)
-        return self._name_members()
+        return self
 
     def ballots(self, X):
         """Return each member's probabilities.
@@ -255,8 +299,9 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
         """
         check_is_fitted(self)
         X = self.prepare(X)
-        named = zip(self._names, self.members_, strict=True)
-        return stack_ballots([cast_ballot(*one, X, self.classes_) for one in named], self._names)
+        named = self.named_members_.items()
+        ballots = [cast_ballot(name, member, X, self.classes_) for name, member in named]
+        return stack_ballots(ballots, self._names)
 
     def pool(self, ballots):
         """Return what the voting rule makes of ballots, shape (n_samples, n_classes).
@@ -367,40 +412,16 @@ class Stage(SavedStage, ClassifierMixin, _BaseComposition):
 
     @property
     def _names(self) -> list[str]:
-        return [name for name, _ in self.members]
+        """Names of those that vote."""
+        return list(self.named_members_)
 
-    def _check_members(self) -> None:
-        if not isinstance(self.members, list) or not self.members:
-            remedy = 'pass a list such as [("resnet50", TransferClassifier("resnet50"))]'
-            raise InputError(message("members", repr(self.members), "no committee", remedy))
-        self._validate_names(self._names)
-        mute = [name for name, member in self.members if not hasattr(member, "predict_proba")]
-        if mute:
-            why = "no predict_proba, so no ballot"
-            raise InputError(message("members", first_few(mute), why, "use a calibrated wrapper"))
-
-    def _name_members(self):
-        self.named_members_ = Bunch(**dict(zip(self._names, self.members_, strict=True)))
+    def _name_members(self, voters: dict) -> None:
+        self.members_, self.named_members_ = list(voters.values()), Bunch(**voters)
         for attribute in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.members_[0], attribute):
                 setattr(self, attribute, getattr(self.members_[0], attribute))
-        return self
 
     def _seed(self) -> int | None:
         if self.random_state is None or isinstance(self.random_state, (int, np.integer)):
             return None if self.random_state is None else int(self.random_state)
         return int(self.random_state.randint(2**31 - 1))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        members = [get_tags(member).input_tags for _, member in self.members]
-        tags.input_tags.sparse = all(member.sparse for member in members)
-        tags.input_tags.two_d_array = all(member.two_d_array for member in members)
-        tags.input_tags.allow_nan = all(member.allow_nan for member in members)
-        return tags
-
-    def _sk_visual_block_(self):
-        from sklearn.utils._repr_html.estimator import _VisualBlock
-
-        names, members = zip(*self.members, strict=True)
-        return _VisualBlock("parallel", members, names=names)

@@ -1,0 +1,129 @@
+"""Training members so that one that fails, or takes too long, does not take the others along."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+from skinensemble._deadline import check_deadline, time_limit
+from skinensemble.committee._ask import cast_ballot, prepare_alone, stack_ballots
+from skinensemble.committee._failures import MemberFailure, Tolerance, late_error, member_error
+from skinensemble.exceptions import InputError, MemberError, TimeLimitError
+
+__all__ = ["run_watched", "steps", "train_alone", "unusable"]
+
+_SOME = 16
+
+
+def steps(member, numbers: list[int]) -> list[list[int]]:
+    """Return the folds that a member trains in one go: all of them, or one after the other."""
+    return [numbers] if hasattr(member, "fit_each") else [[number] for number in numbers]
+
+
+def train_alone(train: Callable[..., list], tolerance: Tolerance, named, numbers, data, *rest):
+    """Train a member on some folds, from its images to its ballots, within the limits.
+
+    Parameters
+    ----------
+    train : callable
+        Trains a member for some folds; the other parameters are its own.
+    tolerance : Tolerance
+
+    Returns
+    -------
+    list, or MemberFailure
+        What `train` returns, or what went wrong where members may be missing.
+    """
+    try:
+        with time_limit(tolerance.member_time_limit, "each member"):
+            return list(_watched_steps(train, named, numbers, data, *rest))
+    except MemberError as error:
+        if not tolerance.drops:
+            raise
+        return error.failures[named[0]]
+
+
+def _watched_steps(train, named, numbers, data, folds, classes, *rest) -> Iterator:
+    (name, member), (X, *others) = named, data
+    _check_time(name, "its start")
+    X = prepare_alone(name, member, X)
+    parts = steps(member, numbers)
+    for at, part in enumerate(parts, start=1):
+        _check_time(name, "its training" if len(parts) == 1 else f"training {at} of {len(parts)}")
+        results = train(named, part, (X, *others), folds, classes, *rest)
+        if -1 in part:
+            # No sample is held out from it, so no ballot would show what is wrong with it.
+            some = _safe_indexing(X, np.arange(min(_SOME, _num_samples(X))))
+            _check_ballot(name, cast_ballot(name, results[part.index(-1)][0], some, classes))
+        yield from results
+
+
+def _check_time(name: str, doing: str) -> None:
+    try:
+        check_deadline(doing)
+    except TimeLimitError as error:
+        raise late_error(name, error) from None
+
+
+def run_watched(train, tasks: list[tuple], *, n_jobs, tolerance: Tolerance) -> list:
+    """Run the tasks, each of one member; return what each returns, or a MemberFailure.
+
+    A process that dies leaves the pool unusable. What was not finished then is done again, each
+    member in a pool of its own, so that only the one that kills its process is missing.
+    """
+    results: dict[int, Any] = {}
+    try:
+        _run(train, tasks, range(len(tasks)), n_jobs, results)
+    except BrokenProcessPool:
+        if not tolerance.drops:
+            raise
+        for at in sorted(set(range(len(tasks))) - set(results)):
+            try:
+                _run(train, tasks, [at], n_jobs, results)
+            except BrokenProcessPool as error:
+                results[at] = MemberFailure.of("worker", _last_words(error))
+    return [results[at] for at in range(len(tasks))]
+
+
+def _run(train, tasks, chosen: Iterable[int], n_jobs, results: dict[int, Any]) -> None:
+    """Run some tasks, and take each result when it comes: a later one may never come."""
+    pool = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
+    for at, result in pool(delayed(_numbered)(at, train, tasks[at]) for at in chosen):
+        results[at] = result
+
+
+def _numbered(at: int, train, task: tuple) -> tuple[int, Any]:
+    return at, train(*task)
+
+
+def _last_words(error: BrokenProcessPool) -> str:
+    """Return how the process ended, where the pool knows."""
+    signals = re.findall(r"SIG[A-Z]+", str(error))
+    killed = f"by {signals[-1]}" if signals else "or crashed"
+    return f"the process that trained it was killed {killed}, perhaps for want of memory"
+
+
+def unusable(ballots: dict[str, np.ndarray]) -> dict[str, MemberFailure]:
+    """Return what is wrong with the ballots of each member, where they are no probabilities."""
+    found: dict[str, MemberFailure] = {}
+    for name, ballot in ballots.items():
+        try:
+            _check_ballot(name, ballot)
+        except MemberError as error:
+            found |= error.failures
+    return found
+
+
+def _check_ballot(name: str, ballot: np.ndarray) -> None:
+    try:
+        stack_ballots([ballot], [name])
+    except InputError as error:
+        why = f"predict_proba gave no probabilities ({error})"
+        raise member_error(name, "predict_proba", why, "correct it, or leave it out") from error

@@ -1,0 +1,51 @@
+"""What a stage refuses before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skinensemble.committee import Tolerance
+from skinensemble.exceptions import InputError, first_few, message
+
+__all__ = ["CheckedStage"]
+
+
+class CheckedStage:
+    """Checks of the parameters of a :class:`Stage`."""
+
+    def tolerance(self: Any) -> Tolerance:
+        """Return what the parameters say about members that fail."""
+        return Tolerance(self.on_error, self.min_members, self.time_limit, self.member_time_limit)
+
+    def check_rule(self: Any, targets, lesions) -> None:
+        """Refuse, before anything is trained, a voting rule that could not do with these samples.
+
+        Parameters
+        ----------
+        targets : ndarray of int of shape (n_samples,)
+            Class indices.
+        lesions : ndarray of shape (n_samples,), or None
+
+        Raises
+        ------
+        InputError
+            When the rule cannot be used, or not with as few members as may be left.
+        CertificateError
+            When it promises more than the lesions can prove.
+        """
+        tolerance, rule = self.tolerance(), self.voting_rule()
+        tolerance.check(len(self.members))
+        tolerance.check_rule(rule, len(self.members))
+        rule.check_targets(targets, lesions)
+
+    def check_members(self: Any) -> None:
+        """Refuse members that make no committee, and what cannot be asked of them."""
+        if not isinstance(self.members, list) or not self.members:
+            remedy = 'pass a list such as [("resnet50", TransferClassifier("resnet50"))]'
+            raise InputError(message("members", repr(self.members), "no committee", remedy))
+        self._validate_names([name for name, _ in self.members])
+        mute = [name for name, member in self.members if not hasattr(member, "predict_proba")]
+        if mute:
+            why = "no predict_proba, so no ballot"
+            raise InputError(message("members", first_few(mute), why, "use a calibrated wrapper"))
+        self.tolerance().check(len(self.members))
