@@ -9,6 +9,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Real
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from skinensemble.features._memory import Reader
 from skinensemble.features._progress import Progress
 from skinensemble.features._store import FeatureStore
 from skinensemble.images import ImageSource, dihedral
-from skinensemble.images._views import N_VIEWS
+from skinensemble.images._views import N_VIEWS, View, lay_out
 
 if TYPE_CHECKING:
     import keras
@@ -33,6 +34,8 @@ _ROWS = 1024
 _CHUNK = 256
 _CACHED = 4
 PIXELS = "pixels"
+
+Views = tuple[View, ...]
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class CutNetwork:
     cut: Cut | None
 
     def activations(
-        self, source: ImageSource, store: FeatureStore, n_views: int, verbose: int = 0
+        self, source: ImageSource, store: FeatureStore, views: Views, verbose: int = 0
     ) -> Activations:
         """Let every image pass the lower part once in every view, unless the store knows it.
 
@@ -64,8 +67,7 @@ class CutNetwork:
         store : FeatureStore
             In memory, or on disk. What does not fit into one in memory goes to a folder of this
             process, which is removed when it ends.
-        n_views : int
-            The first so many of the eight dihedral views.
+        views : tuple of View
         verbose : {0, 1, 2}, default=0
 
         Returns
@@ -79,7 +81,7 @@ class CutNetwork:
         SaveError
             When the store cannot be written, or its disk has too little room; known before.
         """
-        stored = self.stored_views(n_views)
+        stored = self.stored_views(views)
         store = _roomy(store, self._bytes(len(source) * len(stored)))
         missing = {view: store.missing(self.lower.key(view), source.digests) for view in stored}
         store.check_room(self._bytes(sum(map(np.count_nonzero, missing.values()))))
@@ -91,14 +93,15 @@ class CutNetwork:
                 part = source[rows[start : start + _ROWS]]
                 self.lower(part, store, view=view, progress=progress)
         readers = [store.reader(self.lower.key(view), source.digests)[0] for view in stored]
-        return Activations(readers, len(source), n_views)
+        return Activations(readers, len(source), len(views))
 
-    def stored_views(self, n_views: int) -> range:
+    def stored_views(self, views: Views) -> Views:
         """Return the views that are kept: pixels can be turned when they are needed."""
-        return range(1 if self.cut is None else n_views)
+        turned = self.cut is None and all(view.turned_only for view in views)
+        return views[:1] if turned else views
 
     def stream(
-        self, source: ImageSource, store: FeatureStore, n_views: int
+        self, source: ImageSource, store: FeatureStore, views: Views
     ) -> Iterator[list[np.ndarray]]:
         """Yield the activations of some images after the other, an array for each view.
 
@@ -106,15 +109,16 @@ class CutNetwork:
         """
         for start in range(0, len(source), _CHUNK):
             part = source[start : start + _CHUNK]
-            key = self.lower.fingerprint, n_views, b"".join(part.digests)
+            key = self.lower.fingerprint, views, b"".join(part.digests)
             # Several networks above one cut ask for the same images, one after the other.
             if _latest.get("key") != key:
-                rows = [self._look_up(part, store, view) for view in self.stored_views(n_views)]
+                rows = [self._look_up(part, store, view) for view in self.stored_views(views)]
                 _latest.update(key=key, rows=rows)
             rows = _latest["rows"]
-            yield rows if self.cut else [dihedral(rows[0], view) for view in range(n_views)]
+            whole = len(rows) == len(views)
+            yield rows if whole else [dihedral(rows[0], view.turn) for view in views]
 
-    def _look_up(self, source: ImageSource, store: FeatureStore, view: int) -> np.ndarray:
+    def _look_up(self, source: ImageSource, store: FeatureStore, view: View) -> np.ndarray:
         if store.path is None and _overflow_store:
             key = self.lower.key(view)
             if not _overflow_store[0].missing(key, source.digests).any():
@@ -233,8 +237,8 @@ def _pixels(shape: tuple[int, ...], fit: str) -> Extractor:
     return Extractor(same, PIXELS, fit, dtype="uint8")
 
 
-def check_views(views: int, size: tuple[int, int]) -> int:
-    """Return the number of views, or say why there cannot be so many."""
+def check_views(views: int, zoom: float, jitter: float, size: tuple[int, int]) -> Views:
+    """Return the views, or say why there cannot be such."""
     whole = hasattr(views, "__index__") and not isinstance(views, bool)
     if not whole or not 1 <= views <= N_VIEWS:
         why = "there are eight ways to lay an image down"
@@ -242,7 +246,11 @@ def check_views(views: int, size: tuple[int, int]) -> int:
     if views > 1 and size[0] != size[1]:
         why = f"images of {size[0]} × {size[1]} pixels cannot be turned"
         raise InputError(message("views", repr(views), why, "use a square image_size, or one view"))
-    return int(views)
+    for name, value, low, high in (("zoom", zoom, 1, 4), ("jitter", jitter, 0, 0.5)):
+        if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
+            why = "no image could be recognised, or it is no number"
+            raise InputError(message(name, repr(value), why, f"pass {low} to {high}"))
+    return lay_out(int(views), float(zoom), float(jitter))
 
 
 def _roomy(store: FeatureStore, nbytes: int) -> FeatureStore:

@@ -18,6 +18,7 @@ from skinensemble.features._activations import (
 from skinensemble.features._store import FeatureStore, resolve_store
 from skinensemble.features._transformer import STORED, refuse_stored
 from skinensemble.images import ImageSource, as_images
+from skinensemble.images._views import View
 from skinensemble.persistence._codec import load_weights
 
 __all__ = ["CutBody", "CutImages"]
@@ -30,16 +31,16 @@ class CutImages:
     network: CutNetwork
     source: ImageSource
     store: FeatureStore
-    n_views: int
+    views: tuple[View, ...]
     verbose: int
 
     def activations(self) -> Activations:
         """Return the activations of all images in all views, kept in the store."""
-        return self.network.activations(self.source, self.store, self.n_views, self.verbose)
+        return self.network.activations(self.source, self.store, self.views, self.verbose)
 
     def stream(self, chosen: np.ndarray) -> Iterator[list[np.ndarray]]:
         """Yield those of some images, a few at a time and an array for each view; not kept."""
-        return self.network.stream(self.source[chosen], self.store, self.n_views)
+        return self.network.stream(self.source[chosen], self.store, self.views)
 
 
 class CutBody:
@@ -52,15 +53,29 @@ class CutBody:
     unfreeze : str, int or float
         As in :func:`~skinensemble.backbones.resolve_cut`.
     views : int
-        How many of the eight dihedral views each image has.
+        How many views each image has.
+    zoom, jitter : float
+        How much nearer and how differently lit all but the first may be; see
+        :class:`~skinensemble.TransferClassifier`.
     """
 
     def __init__(
-        self, backbone, *, weights, image_size, image_fit, store, unfreeze, views, verbose
+        self,
+        backbone,
+        *,
+        weights,
+        image_size,
+        image_fit,
+        store,
+        unfreeze,
+        views,
+        zoom,
+        jitter,
+        verbose,
     ) -> None:
         self.backbone, self.weights, self.image_size = backbone, weights, image_size
         self.image_fit, self.store, self.unfreeze = image_fit, store, unfreeze
-        self.views, self.verbose = views, verbose
+        self.views, self.zoom, self.jitter, self.verbose = views, zoom, jitter, verbose
 
     def fit(self, X) -> CutBody:
         """Build the network and check the parameters."""
@@ -94,13 +109,14 @@ class CutBody:
         return self.network.lower.model
 
     def _images(self, source: ImageSource) -> CutImages:
-        n_views = check_views(self.views, self.network.lower.size)
-        return CutImages(self.network, source, resolve_store(self.store), n_views, self.verbose)
+        views = check_views(self.views, self.zoom, self.jitter, self.network.lower.size)
+        return CutImages(self.network, source, resolve_store(self.store), views, self.verbose)
 
     def _dump(self, out) -> dict:
         lower = self.network.lower
         key = out.share("networks", lower.fingerprint, self._dump_network)
-        return {"network": key, "views": self.views}
+        ways = {"zoom": float(self.zoom), "jitter": float(self.jitter)}
+        return {"network": key, "views": self.views, **ways}
 
     def _dump_network(self, out) -> dict:
         network = self.network
@@ -117,6 +133,10 @@ class CutBody:
 
     def _load(self, state) -> None:
         self.views = int(state.number("views", 1, 8))
+        # Files of the first version know neither.
+        newer = "zoom" in set(state.keys())
+        self.zoom = state.number("zoom", 1, 4) if newer else 1.0
+        self.jitter = state.number("jitter", 0, 0.5) if newer else 0.0
         self.backbone, self.network_ = state.share("network", _load_network)
         self.image_size, self.image_fit = self.network_.lower.size, self.network_.lower.fit
         self.unfreeze = self.network_.cut.name if self.network_.cut else "all"

@@ -21,8 +21,9 @@ from skinensemble.exceptions import ImageReadError, InputError, message
 from skinensemble.features._fingerprint import at_precision, fingerprint
 from skinensemble.features._progress import Progress
 from skinensemble.features._store import FeatureStore, default_store
-from skinensemble.images import ImageSource, dihedral
+from skinensemble.images import ImageSource
 from skinensemble.images._fit import check_fit
+from skinensemble.images._views import View
 
 if TYPE_CHECKING:
     import keras
@@ -34,6 +35,7 @@ _CHUNK = 1024
 _CACHED = 8
 # Batches in the network at a time: one leaves cores idle wherever a layer cannot be divided.
 _AT_ONCE = 2
+_UPRIGHT = View()
 # What hands pixels on has nothing to compute, and must not round them.
 _PIXELS = {"engine": "keras", "precision": "float32"}
 
@@ -119,7 +121,7 @@ class Extractor:
         source: ImageSource,
         store: FeatureStore | None = None,
         *,
-        view: int = 0,
+        view: View = _UPRIGHT,
         keep: bool = True,
         batch_size: int | None = None,
         verbose: int = 0,
@@ -132,8 +134,8 @@ class Extractor:
         source : ImageSource
         store : FeatureStore, optional
             Where rows are looked up and kept; the one that the process shares by default.
-        view : int, default=0
-            How the images are laid down first, as in :func:`~skinensemble.images.dihedral`.
+        view : View, optional
+            How the images are looked at; upright and whole by default.
         keep : bool, default=True
             Whether the store keeps what is computed.
         batch_size : int, optional
@@ -174,13 +176,14 @@ class Extractor:
                 result[absent] = computed[[place[digests[at]] for at in absent]]
         return result
 
-    def key(self, view: int = 0) -> str:
-        """Return the key of the rows of a view in a store; of view 0 the fingerprint itself.
+    def key(self, view: View = _UPRIGHT) -> str:
+        """Return the key of the rows of a view in a store; of the plain one the fingerprint itself.
 
         In another precision than float32 the key is another.
         """
-        text = f"{self.fingerprint} view {view}"
-        key = hashlib.sha256(text.encode()).hexdigest() if view else self.fingerprint
+        text = f"{self.fingerprint} {view.name}"
+        plain = view == _UPRIGHT
+        key = self.fingerprint if plain else hashlib.sha256(text.encode()).hexdigest()
         return at_precision(key, get_config()["precision"] if self.dtype != np.uint8 else "float32")
 
     def __getstate__(self) -> dict:
@@ -199,7 +202,7 @@ class Extractor:
         self,
         source: ImageSource,
         store: FeatureStore | None,
-        view: int,
+        view: View,
         batch_size: int,
         progress: Progress,
     ) -> np.ndarray:
@@ -209,8 +212,7 @@ class Extractor:
         rows = np.empty((len(source), *self.row_shape), self.dtype)
         keeper = _Keeper(store, self.key(view), source.digests, rows)
         places = self._equal_places(batch_size) if len(source) > 1 else np.zeros(1, np.intp)
-        upright = source.batches(self.size, self.fit, len(places))
-        batches = (dihedral(batch, view) for batch in upright)
+        batches = view.batches(source, self.size, self.fit, len(places))
         try:
             for batch, computed in self._pass(batches, places, batch_size):
                 keeper.add(batch, computed)

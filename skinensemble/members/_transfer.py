@@ -16,7 +16,8 @@ from skinensemble.persistence._codec import dump_params, load_params
 __all__ = ["TransferClassifier"]
 
 _BODY = ("backbone", "weights", "image_size", "pooling", "image_fit", "store")
-_CUT_BODY = ("backbone", "weights", "image_size", "image_fit", "store", "unfreeze", "views")
+_WAYS = ("unfreeze", "views", "zoom", "jitter")
+_CUT_BODY = ("backbone", "weights", "image_size", "image_fit", "store", *_WAYS)
 # What "auto" stands for with a frozen backbone, whose head is a DenseHead, and with layers that are
 # fine-tuned.
 _AUTO = {
@@ -28,7 +29,7 @@ _AUTO = {
     "batch_size": ("auto", 64),
     "class_weight": (0.75, 0.5),
 }
-_NOT_SAVED = ("backbone", "weights", "store", "image_size", "image_fit", "unfreeze", "views")
+_NOT_SAVED = ("backbone", "weights", "store", "image_size", "image_fit", *_WAYS)
 
 
 class TransferClassifier(ClassifierMixin, BaseEstimator):
@@ -49,6 +50,12 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
     views : int, default=8
         With `unfreeze`: how many of the eight ways to lay an image down are trained on, a new one
         each epoch; predictions are the mean over them.
+    zoom : float, default=1.0
+        With `unfreeze`: how much nearer a view may be, up to 4. Above 1 each view but the first
+        shows a window of its own, between the whole image and one whose side is so much smaller.
+    jitter : float, default=0.0
+        With `unfreeze`: largest relative change of the brightness of each colour channel in a view,
+        up to 0.5: other light, another white balance; the first view stays as it is.
     weights : {"imagenet", None} or path, default="imagenet"
         Weights of the backbone; None draws random ones, the same each time.
     image_size : int or (int, int), default=None
@@ -136,6 +143,8 @@ validation_fraction, patience, callbacks, random_state, verbose
         *,
         unfreeze=None,
         views=8,
+        zoom=1.0,
+        jitter=0.0,
         weights="imagenet",
         image_size=None,
         pooling="avg",
@@ -169,6 +178,8 @@ validation_fraction, patience, callbacks, random_state, verbose
         self.backbone = backbone
         self.unfreeze = unfreeze
         self.views = views
+        self.zoom = zoom
+        self.jitter = jitter
         self.weights = weights
         self.image_size = image_size
         self.pooling = pooling

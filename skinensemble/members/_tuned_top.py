@@ -101,7 +101,7 @@ class TunedTop:
             params.checkpoint,
             f"{params.backbone}-{len(rows)}",
             {k: v for k, v in vars(params).items() if k not in _IRRELEVANT},
-            [images.network.lower.key(), seed, images.n_views],
+            [images.network.lower.key(), seed, *(view.name for view in images.views)],
             *self.model_.get_weights(),
             np.frombuffer(b"".join(images.source[rows].digests), np.uint8),
             *(encoded, lesson.weight, train),
@@ -122,7 +122,8 @@ class TunedTop:
 
     def _key(self, images: CutImages) -> str:
         # The key below the cut knows the precision as well.
-        digest = hashlib.sha256(f"{images.network.lower.key()} {images.n_views}".encode())
+        views = [view.name for view in images.views]
+        digest = hashlib.sha256(f"{images.network.lower.key()} {views}".encode())
         digest.update(self.params.view_mean.encode())
         for weight in self.model_.get_weights():
             digest.update(np.ascontiguousarray(weight).data)

@@ -322,6 +322,30 @@ def test_views_are_the_eight_symmetries_of_the_square():
     assert dihedral(image, 0).tobytes() == image.tobytes()
 
 
+@pytest.mark.parametrize("unfreeze", [1, "all"])
+def test_views_may_be_nearer_and_in_another_light(data, passes, unfreeze):
+    near = member(unfreeze=unfreeze, zoom=1.5, jitter=0.2, store=FeatureStore()).fit(*data[:2])
+    # Each view is other pixels, so each passes the frozen part.
+    assert len(passes) == 48 * 3
+    images = near.body_.transform(data[0][:4])
+    each = [
+        near.head_.model_.predict_on_batch(rows.astype(np.float32))
+        for rows in next(images.stream(np.arange(4)))
+    ]
+    np.testing.assert_allclose(near.predict_proba(data[0][:4]), np.mean(each, axis=0), atol=1e-5)
+    plain = member(unfreeze=unfreeze).fit(*data[:2])
+    assert (near.predict_proba(data[0]) != plain.predict_proba(data[0])).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("zoom", 0.5), ("zoom", 5), ("zoom", "far"), ("jitter", -0.1), ("jitter", 1)],
+)
+def test_views_that_show_nothing_are_refused(data, name, value):
+    with pytest.raises(InputError, match=rf"{name}: .* – .* – pass \d to"):
+        member(**{name: value}).fit(*data[:2])
+
+
 def test_what_does_not_fit_into_memory_goes_to_a_folder(data):
     small = FeatureStore(max_bytes=20_000)
     roomy = member().fit(*data[:2])

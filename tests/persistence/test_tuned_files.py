@@ -10,6 +10,7 @@ from tiny_backbone import TINY
 from skinensemble import Cascade, FeatureStore, Stage, TransferClassifier, load
 from skinensemble.cli.info import describe
 from skinensemble.exceptions import ModelFileError
+from skinensemble.persistence import save
 from skinensemble.persistence.container import read_container
 
 CODES = ("akiec", "bkl", "mel", "nv")
@@ -36,6 +37,28 @@ def test_it_comes_back_from_a_file(cascade, images, tmp_path):
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "cascade.h5").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["zoom", "jitter"])
+def test_views_of_a_file_are_those_of_the_training(images, tmp_path, name):
+    value = {"zoom": 1.5, "jitter": 0.25}[name]
+    near = TransferClassifier(**TINY, unfreeze=1, views=3, epochs=1, **{name: value})
+    near.fit(images, np.resize(CODES, 48))
+    save(near, tmp_path / "near.h5")
+    back = load(tmp_path / "near.h5")
+    assert getattr(back, name) == value
+    np.testing.assert_array_equal(back.predict_proba(images), near.predict_proba(images))
+
+
+def test_a_file_from_before_there_were_windows_is_read(cascade, images, tmp_path):
+    cascade.save(tmp_path / "new.h5")
+    ((_, older),) = edited(tmp_path / "new.h5", {"without": without_windows}, tmp_path)
+    np.testing.assert_array_equal(load(older).predict_proba(images), cascade.predict_proba(images))
+
+
+def without_windows(config, arrays):
+    for _, fold in config["root"]["diagnosis"]["members"][0][1]["folds"]:
+        del fold["body"]["zoom"], fold["body"]["jitter"]
+
+
 def test_every_network_is_stored_once(cascade, tmp_path):
     cascade.save(tmp_path / "cascade.h5")
     networks = read_container(tmp_path / "cascade.h5").config["shared"]
@@ -51,6 +74,8 @@ FIRST = f"{FOLDS}/0/1"
 HOSTILE = {
     "no folds": put(FOLDS, []),
     "views": put(f"{FIRST}/body/views", 9),
+    "a zoom that shows nothing": put(f"{FIRST}/body/zoom", 40.0),
+    "a jitter that is none": put(f"{FIRST}/body/jitter", "much"),
     "another network": put(f"{FIRST}/body/network", "0" * 64),
     "no parameters": put(f"{FIRST}/params", REMOVE),
     "units that do not fit": put(f"{FIRST}/params/units", {"tuple": [7]}),
