@@ -240,16 +240,17 @@ class EarlyExitVote(VotingRule):
             if not isinstance(rule, VotingRule):
                 raise state.fault(name, "not a voting rule")
         self.order_ = state.array("order", shape=(None,), dtype=np.int64)
-        n_members = len(self.order_)
-        self.order = self.order_.tolist()
+        self.order, n_members = self.order_.tolist(), len(self.order_)
+        levels = state.array("levels", shape=(max(n_members, 1) - 1, None), dtype=np.float64)
+        if levels.shape[1] < 2 or (levels < 0).any() or (levels > _NEVER).any():
+            raise state.fault("levels", "not a probability for each class")
+        self.levels_ = np.where(levels == _NEVER, np.inf, levels)
         try:
             self.check_params(n_members)
+            blank = np.full((1, n_members, levels.shape[1]), 1 / levels.shape[1])
+            self.pilot_.decide(blank), self.base_.combine(blank)
         except InputError as error:
             raise state.fault("params", str(error)) from None
-        levels = state.array("levels", shape=(n_members - 1, None), dtype=np.float64)
-        if (levels < 0).any() or (levels > _NEVER).any() or (levels.size and levels.shape[1] < 2):
-            raise state.fault("levels", "not probabilities")
-        self.levels_ = np.where(levels == _NEVER, np.inf, levels)
 
 
 # Stands in a file, whose numbers are finite, for a level that nothing reaches.
