@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import replace
 
@@ -13,10 +14,19 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from skinensemble import Cascade, CollapsedMember, EarlyExitVote, Stage, ThresholdVote, Verdict
+from skinensemble import (
+    Cascade,
+    CollapsedMember,
+    EarlyExitVote,
+    Stage,
+    ThresholdVote,
+    Verdict,
+    evaluate,
+    load,
+    make_cascade,
+)
 from skinensemble.committee import FoldMembers, cheapest_first
 from skinensemble.exceptions import InputError, MemberError
 
@@ -31,7 +41,7 @@ def five(share=None) -> list:
         ("bayes", GaussianNB()),
         ("logistic", LogisticRegression(max_iter=500)),
         ("smooth", GaussianNB(var_smoothing=0.1)),
-        ("near", KNeighborsClassifier(20)),
+        ("doubtful", LogisticRegression(C=0.01)),
     ]
     return [(n, Recorder(share, m)) for n, m in members] if share else members
 
@@ -214,15 +224,18 @@ def test_the_verdicts_are_the_same(cascade, fresh, prevalence):
         assert other.n_asked <= one.n_asked
 
 
-def test_verdicts_ask_fewer(data, fresh):
-    cascade = made(data, voting="threshold")
-    full, early = cascade.verdicts(fresh), cascade.verdicts(fresh, early_exit=True)
+@pytest.fixture(scope="module")
+def strict(data):
+    return made(data, voting="threshold")
+
+
+def test_verdicts_ask_fewer(strict, fresh):
+    full, early = strict.verdicts(fresh), strict.verdicts(fresh, early_exit=True)
     assert sum(v.n_asked for v in early) < 0.75 * sum(v.n_asked for v in full)
 
 
-def test_the_estimate_is_on_the_side_of_the_decision(data, fresh):
-    cascade = made(data, voting="threshold")
-    for verdict in cascade.verdicts(fresh, early_exit=True):
+def test_the_estimate_is_on_the_side_of_the_decision(strict, fresh):
+    for verdict in strict.verdicts(fresh, early_exit=True):
         assert (verdict.p_malignant >= verdict.threshold) == verdict.malignant
 
 
@@ -248,8 +261,8 @@ def test_an_early_verdict_says_so():
     assert str(early) == "malignant (p ≈ 0.750, 50% of the members asked agree): mel (p ≈ 0.500)"
 
 
-def test_a_threshold_that_nobody_can_miss_asks_nobody(data, fresh):
-    cascade = made(data, voting="threshold")
+def test_a_threshold_that_nobody_can_miss_asks_nobody(strict, fresh):
+    cascade = copy.deepcopy(strict)
     cascade.triage_.voting_.threshold_ = 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -266,14 +279,13 @@ def test_a_side_with_one_diagnosis_needs_no_diagnosis():
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_malignant", "verdicts"])
-def test_a_prevalence_is_not_estimated_from_some_of_the_ballots(data, fresh, method):
-    cascade = made(data, voting="soft")
+def test_a_prevalence_is_not_estimated_from_some_of_the_ballots(strict, fresh, method):
     with pytest.raises(InputError, match=r"prevalence: 'estimate' – .* – pass a share, or early_"):
-        getattr(cascade, method)(fresh, prevalence="estimate", early_exit=True)
+        getattr(strict, method)(fresh, prevalence="estimate", early_exit=True)
 
 
-def test_certifying_moves_the_exit_with_the_threshold(data, fresh):
-    cascade = made(data, voting="threshold")
+def test_certifying_moves_the_exit_with_the_threshold(strict, fresh):
+    cascade = copy.deepcopy(strict)
     X, y, lesions = lesion_table(400, seed=9)
     cascade.certify(X, y, groups=lesions, min_sensitivity=0.8)
     assert cascade.certificate_.kind == "held-out"
@@ -291,4 +303,46 @@ def test_by_confidence_the_full_vote_is_that_of_the_cascade(data, fresh):
     np.testing.assert_array_equal(found.labels, stage.predict(fresh))
     np.testing.assert_array_equal(found.n_asked, stage.voting_.n_asked(stage.ballots(fresh)))
     np.testing.assert_allclose(stage.pool(ballots), stage.predict_proba(fresh), rtol=0, atol=1e-12)
+    assert found.n_asked.mean() < 3
+
+
+def test_a_cascade_by_confidence_keeps_what_it_promises(data, fresh, tmp_path):
+    """Report, file and verdicts are those of the vote that stops, however it is asked."""
+    X, y, lesions = data
+    rule = EarlyExitVote(ThresholdVote(min_sensitivity=0.9), tolerance=0.05)
+    diagnosis = Stage(five(), voting=EarlyExitVote(tolerance=0.05), cv=3)
+    cascade = Cascade(Stage(five(), voting=rule, cv=3), diagnosis, random_state=0)
+    cascade.fit(X, y, groups=lesions)
+    assert cascade.certificate_ == cascade.triage_.voting_.base_.certificate_
+    full, early = cascade.verdicts(fresh), cascade.verdicts(fresh, early_exit=True)
+    for one, other in zip(full, early, strict=True):
+        assert (other.answer, other.diagnosis) == (one.answer, one.diagnosis)
+        # Not an estimate here: the vote that stops has no other probability.
+        assert other.p_malignant == pytest.approx(one.p_malignant, abs=1e-12)
+    cascade.save(tmp_path / "cascade.h5")
+    found = load(tmp_path / "cascade.h5").predict_early(fresh)
+    np.testing.assert_array_equal(found.labels, cascade.predict(fresh))
+    np.testing.assert_array_equal(found.asked, cascade.predict_early(fresh).asked)
+    assert "EarlyExitVote" in str(evaluate(cascade, X, y, groups=lesions))
+
+
+def test_make_cascade_stops_early_in_both_stages():
+    cascade = make_cascade(
+        ("bayes", GaussianNB()), voting=EarlyExitVote("threshold", tolerance=0.1)
+    )
+    assert repr(cascade.triage.voting) == "EarlyExitVote(base='threshold', tolerance=0.1)"
+    assert repr(cascade.diagnosis.voting) == "EarlyExitVote(tolerance=0.1)"
+
+
+def test_a_fresh_certificate_on_a_vote_that_stops(data, fresh):
+    X, y, lesions = data
+    side = TWO[np.isin(y, ["akiec", "bcc", "mel"]).astype(int)]
+    stage = Stage(five(), voting=EarlyExitVote(tolerance=0.05, order=[1, 0, 2, 3, 4]), cv=3)
+    stage.fit(X, side, groups=lesions)
+    X, y, lesions = lesion_table(400, seed=9)
+    side = TWO[np.isin(y, ["akiec", "bcc", "mel"]).astype(int)]
+    stage.certify(X, side, groups=lesions, min_sensitivity=0.9)
+    assert stage.asking_order() == [1, 0, 2, 3, 4]
+    found = stage.predict_early(fresh)
+    np.testing.assert_array_equal(found.labels, stage.predict(fresh))
     assert found.n_asked.mean() < 3
