@@ -18,6 +18,7 @@ _HOME = {
     "Certificate": "thresholds",
     "CollapsedMember": "members",
     "DenseHead": "members",
+    "EarlyExitVote": "voting",
     "FeatureStore": "features",
     "GreedyVote": "voting",
     "MajorityVote": "voting",

@@ -30,11 +30,14 @@ class Verdict:
         What `p_malignant` had to reach, where the rule has a threshold.
     triage_votes, diagnosis_votes : dict of str to label
         What each member would say alone, at the same threshold; the second is empty when the
-        procedure stopped.
+        procedure stopped. With an early exit, of the members that were asked.
     agreement : float
-        Share of the triage members that vote for the decision.
+        Share of the triage members that vote for the decision; with an early exit, of those asked.
     referred : {"triage", "diagnosis"} or None
         What is not sure enough and left to a human: everything, or the diagnosis alone.
+    early : bool
+        Whether no more members were asked than decide. The probabilities are then estimates: those
+        who were not asked are taken to say what the others say on average.
     """
 
     malignant: bool
@@ -46,20 +49,27 @@ class Verdict:
     diagnosis_votes: dict = field(default_factory=dict)
     agreement: float = 1.0
     referred: str | None = None
+    early: bool = False
 
     @property
     def answer(self) -> str:
         """What the procedure answers: "benign", "malignant" or "refer"."""
         return "refer" if self.referred == "triage" else str(SIDES[int(self.malignant)])
 
+    @property
+    def n_asked(self) -> int:
+        """Number of members that were asked, in both stages."""
+        return len(self.triage_votes) + len(self.diagnosis_votes)
+
     def __str__(self):
         rule = "" if self.threshold is None else f", threshold {self.threshold:.3g}"
-        agree = f"{self.agreement:.0%} of the members agree"
-        text = f"{self.answer} (p = {self.p_malignant:.3f}{rule}, {agree})"
+        sign, members = ("≈", "members asked") if self.early else ("=", "members")
+        agree = f"{self.agreement:.0%} of the {members} agree"
+        text = f"{self.answer} (p {sign} {self.p_malignant:.3f}{rule}, {agree})"
         if self.diagnosis is None:
             return text
         leaning = "refer, perhaps " if self.referred else ""
-        return f"{text}: {leaning}{self.diagnosis} (p = {self.p_diagnosis:.3f})"
+        return f"{text}: {leaning}{self.diagnosis} (p {sign} {self.p_diagnosis:.3f})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +87,7 @@ class Prediction:
     verdict : Verdict or None
         None for an image that cannot be read.
     proba : ndarray of shape (n_classes,), or None
-        As a row of ``predict_proba``.
+        As a row of ``predict_proba``; None with an early exit as well.
     """
 
     index: int

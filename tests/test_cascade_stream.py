@@ -152,3 +152,26 @@ def test_a_temporary_store_ends_with_its_block():
         assert default_store() is store
     assert default_store() is usual
     assert isinstance(usual, FeatureStore)
+
+
+def test_an_early_exit_gives_the_same_verdicts_with_fewer_passes(cascade, paths, passes):
+    full = list(cascade.predict_stream(paths, chunk_size=20))
+    all_passes = passes.total()
+    passes.clear()
+    Path(paths[7]).write_bytes(b"")
+    early = list(cascade.predict_stream(paths, chunk_size=20, early_exit=True))
+    assert early[7].status == "the file is empty"
+    assert early[7].verdict is None
+    for one, other in zip(full[:7] + full[8:], early[:7] + early[8:], strict=True):
+        assert (other.name, other.status, other.proba) == (one.name, "ok", None)
+        assert other.verdict.early
+        assert other.verdict.answer == one.verdict.answer
+        assert other.verdict.diagnosis == one.verdict.diagnosis
+    # Who is not asked runs no network: the second one sees only images that are still open.
+    needed = sum(
+        "twin" in one.verdict.triage_votes or "twin" in one.verdict.diagnosis_votes
+        for one in early
+        if one.verdict
+    )
+    assert needed < 49
+    assert passes.total() == 49 + needed < all_passes

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state, get_tags
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from skinensemble._deadline import check_seconds, remaining, time_limit
 from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
 from skinensemble.cascade._decide import BallotDecisions
+from skinensemble.cascade._early import ask_triage, check_early, decide
 from skinensemble.cascade._saved import ROUTES, SavedCascade
 from skinensemble.cascade._stages import (
     adopt_members,
@@ -20,11 +19,12 @@ from skinensemble.cascade._stages import (
     shared_triage,
 )
 from skinensemble.cascade._stream import stream
-from skinensemble.cascade._withhold import accepted, best_malignant, learn_referrals
+from skinensemble.cascade._verdicts import follow
+from skinensemble.cascade._withhold import learn_referrals
 from skinensemble.exceptions import InputError, message
 from skinensemble.referral import resolve_referral
 from skinensemble.routing import joint_proba
-from skinensemble.stage import Stage
+from skinensemble.stage import EarlyDecision, Stage
 from skinensemble.taxonomy import MALIGNANT, SIDES, malignant_mask
 from skinensemble.thresholds import Certificate
 from skinensemble.validation import (
@@ -33,7 +33,6 @@ from skinensemble.validation import (
     encode_known,
     group_copies,
 )
-from skinensemble.verdict import Verdict
 from skinensemble.voting import VotingRule
 
 __all__ = ["Cascade"]
@@ -210,10 +209,15 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self._sides(self.triage_.ballots(X), prevalence)[0][:, 1]
 
-    def predict_malignant(self, X, *, prevalence=None):
-        """Return the decision of the triage, booleans of shape (n_samples,)."""
+    def predict_malignant(self, X, *, prevalence=None, early_exit=False):
+        """Return the decision of the triage, booleans of shape (n_samples,).
+
+        With `early_exit` no more members are asked than decide; see :meth:`predict_early`.
+        """
         check_is_fitted(self)
-        return self._sides(self.triage_.ballots(X), prevalence)[1]
+        check_early(early_exit, prevalence)
+        ballots, _ = ask_triage(self, X, early_exit, prevalence=prevalence)
+        return self._sides(ballots, prevalence)[1]
 
     def predict_proba(self, X, *, prevalence=None):
         """Return p(side) · p(type | side) over ``classes_``, shape (n_samples, n_classes).
@@ -231,23 +235,33 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
             types[rows] = self.diagnosis_.predict_proba(_safe_indexing(X, rows))
         return self.hard_proba(types, malignant)
 
-    def predict(self, X, *, prevalence=None):
+    def predict(self, X, *, prevalence=None, early_exit=False):
         """Return the best diagnosis on the side that the triage chose, shape (n_samples,).
 
-        It never contradicts the triage, so it may differ from the largest ``predict_proba``.
+        It never contradicts the triage, so it may differ from the largest ``predict_proba``. With
+        `early_exit` no more members are asked than decide; see :meth:`predict_early`.
         """
         check_is_fitted(self)
-        X = self.prepare(X)
-        malignant = self._sides(self.triage_.ballots(X), prevalence)[1]
-        if self.route == "soft":
-            return self.classes_[self.decide_types(self.diagnosis_.ballots(X), malignant)]
-        found, rows = np.full(len(malignant), self.commonest_benign_), np.flatnonzero(malignant)
-        if len(rows):
-            ballots = self.diagnosis_.ballots(_safe_indexing(X, rows))
-            found[rows] = self.decide_types(ballots, malignant[rows])
-        return self.classes_[found]
+        return decide(self, X, prevalence, early_exit).labels
 
-    def verdicts(self, X, *, prevalence=None):
+    def predict_early(self, X, *, prevalence=None) -> EarlyDecision:
+        """Ask members of both stages until the rest cannot change what :meth:`predict` says.
+
+        Parameters
+        ----------
+        X : images, or whatever the members take, of length n_samples
+        prevalence : float, default=None
+            As in :meth:`malignant_proba`.
+
+        Returns
+        -------
+        EarlyDecision
+            The same labels, and which members were asked; see :meth:`Stage.predict_early`.
+        """
+        check_is_fitted(self)
+        return decide(self, X, prevalence, True)
+
+    def verdicts(self, X, *, prevalence=None, early_exit=False):
         """Follow the two-stage procedure: benign stops, malignant goes on to a diagnosis.
 
         Parameters
@@ -255,6 +269,9 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         X : images, or whatever the members take, of length n_samples
         prevalence : float or "estimate", default=None
             As in :meth:`malignant_proba`.
+        early_exit : bool, default=False
+            Whether to ask no more members than decide, the cheapest first: the same answers, with
+            the votes of those who were asked, and probabilities that are estimates from them.
 
         Returns
         -------
@@ -262,29 +279,9 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
             One per sample, in order.
         """
         check_is_fitted(self)
-        X = self.prepare(X)
-        ballots = self.triage_.ballots(X)
-        sides, malignant = self._sides(ballots, prevalence)
-        votes = self.triage_.votes(ballots)
-        # Whether it is sure is asked of the probabilities that the referral was learnt on.
-        kept = accepted(self.triage_referral_, *self._sides(ballots))
-        found = iter(self._diagnoses(X, np.flatnonzero(malignant & kept)))
-        withheld: list[dict[str, Any]] = [{} if keep else {"referred": "triage"} for keep in kept]
-        return [
-            Verdict(
-                malignant=bool(malignant[i]),
-                p_malignant=float(sides[i, 1]),
-                threshold=getattr(self.triage_.voting_, "threshold_", None),
-                triage_votes=votes[i],
-                agreement=float(
-                    np.mean([v == SIDES[int(malignant[i])] for v in votes[i].values()])
-                ),
-                **(next(found) if malignant[i] and kept[i] else withheld[i]),
-            )
-            for i in range(_num_samples(X))
-        ]
+        return follow(self, X, prevalence, early_exit)
 
-    def predict_stream(self, images, *, prevalence=None, chunk_size=256):
+    def predict_stream(self, images, *, prevalence=None, chunk_size=256, early_exit=False):
         """Give verdicts for any number of images in constant memory, as they come.
 
         Parameters
@@ -296,6 +293,8 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         chunk_size : int, default=256
             Images read and answered together; features are forgotten after each chunk, unless the
             members have a store of their own.
+        early_exit : bool, default=False
+            As in :meth:`verdicts`; there are no probabilities of all diagnoses then.
 
         Returns
         -------
@@ -304,7 +303,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
             verdict; the others are what they are without it.
         """
         check_is_fitted(self)
-        return stream(self, images, prevalence, chunk_size)
+        return stream(self, images, prevalence, chunk_size, early_exit)
 
     def certify(self, X, y, *, groups, min_sensitivity=0.95, confidence=0.95) -> Certificate:
         """Set a new triage threshold, proved on labelled lesions no member has seen.
@@ -364,26 +363,6 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
             return shared_triage(first, self.malignant_, self.triage), first
         diagnosis = make_diagnosis(first) if self.diagnosis is None else clone(self.diagnosis)
         return collapse_finished(first, self.classes_, self.malignant_), diagnosis
-
-    def _diagnoses(self, X, rows):
-        """Second stage: the diagnosis and its votes, for the samples found malignant."""
-        if not len(rows):
-            return []
-        X = _safe_indexing(X, rows)
-        ballots = self.diagnosis_.ballots(X)
-        best, given = best_malignant(self, ballots)
-        # As in training, a false alarm is a wrong type too: the side counts as well.
-        sides = self._sides(self.triage_.ballots(X))[0][:, 1] if self.diagnosis_referral_ else 1.0
-        kept = accepted(self.diagnosis_referral_, given * sides)
-        return [
-            {
-                "diagnosis": self.classes_[k].item(),
-                "p_diagnosis": float(given[i]),
-                "diagnosis_votes": votes,
-                "referred": None if kept[i] else "diagnosis",
-            }
-            for i, (k, votes) in enumerate(zip(best, self.diagnosis_.votes(ballots), strict=True))
-        ]
 
     def _referrals(self):
         return self.triage_referral_, self.diagnosis_referral_

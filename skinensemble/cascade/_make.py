@@ -6,7 +6,7 @@ from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
 from skinensemble.cascade._cascade import Cascade
 from skinensemble.exceptions import InputError, message
 from skinensemble.taxonomy import MALIGNANT
-from skinensemble.voting import ThresholdVote, VotingRule, resolve_voting_rule
+from skinensemble.voting import EarlyExitVote, ThresholdVote, VotingRule, resolve_voting_rule
 
 __all__ = ["make_cascade"]
 
@@ -38,7 +38,7 @@ def make_cascade(
         any, EfficientNet-Lite0, 1 and 2.
     voting : str or VotingRule, default="soft"
         Rule of the triage. The diagnosis uses the same rule, or soft vote when that is a
-        threshold, which only two classes can have.
+        threshold, which only two classes can have; of an :class:`EarlyExitVote` its base.
     calibration : {"temperature", "isotonic", "platt"}, default=None
         As in :class:`Stage`, for the triage; any of them calibrates the diagnosis by temperature.
     min_sensitivity : float, default=None
@@ -105,4 +105,7 @@ def make_cascade(
 
 def _for_types(voting: str | VotingRule) -> str | VotingRule:
     """Return the same rule, or soft vote instead of one that is for two classes."""
-    return "soft" if resolve_voting_rule(voting).binary else voting
+    rule = resolve_voting_rule(voting)
+    if not rule.binary:
+        return voting
+    return rule.set_params(base="soft") if isinstance(rule, EarlyExitVote) else "soft"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from numbers import Integral
 
 import numpy as np
 
+from skinensemble.committee import prepare_all
 from skinensemble.exceptions import ImageReadError, InputError, message
 from skinensemble.features import temporary_store
 from skinensemble.images import ImageSource
@@ -17,7 +19,9 @@ from skinensemble.verdict import Prediction
 __all__ = ["answers", "stream"]
 
 
-def stream(cascade, images: Iterable, prevalence, chunk_size: int) -> Iterator[Prediction]:
+def stream(
+    cascade, images: Iterable, prevalence, chunk_size: int, early_exit: bool
+) -> Iterator[Prediction]:
     """Return an iterator over a prediction for each image, in order."""
     if isinstance(prevalence, str):
         why = "it is estimated from all images at once"
@@ -25,16 +29,18 @@ def stream(cascade, images: Iterable, prevalence, chunk_size: int) -> Iterator[P
         raise InputError(message("prevalence", repr(prevalence), why, remedy))
     if not isinstance(chunk_size, Integral) or chunk_size < 1:
         raise InputError(message("chunk_size", repr(chunk_size), "not a positive int", "pass 256"))
-    return answers(cascade, images, prevalence, int(chunk_size))
+    return answers(cascade, images, prevalence, int(chunk_size), early_exit)
 
 
-def answers(cascade, images: Iterable, prevalence, chunk_size: int) -> Iterator[Prediction]:
+def answers(
+    cascade, images: Iterable, prevalence, chunk_size: int, early_exit: bool = False
+) -> Iterator[Prediction]:
     """Yield a prediction for each image; of a chunk, the prevalence may be estimated."""
     first = 0
     for chunk in _chunks(images, chunk_size):
         # Not held while the caller works: it is the caller's context too.
         with temporary_store():
-            found = _answer(cascade, chunk, first, prevalence)
+            found = _answer(cascade, chunk, first, prevalence, early_exit)
         yield from found
         first += len(found)
 
@@ -48,14 +54,17 @@ def _chunks(images: Iterable, size: int) -> Iterator:
         yield chunk
 
 
-def _answer(cascade, chunk, first: int, prevalence) -> list[Prediction]:
+def _answer(cascade, chunk, first: int, prevalence, early_exit: bool) -> list[Prediction]:
     source, problems = sort_out(chunk)
     bad = {one.index: one.problem for one in problems}
-    good = _prepare_good(cascade, source, bad)
+    prepare = partial(_show_first, cascade) if early_exit else cascade.prepare
+    good = _prepare_good(prepare, source, bad)
     found = {}
     if good is not None:
-        proba = cascade.predict_proba(good, prevalence=prevalence)
-        verdicts = cascade.verdicts(good, prevalence=prevalence)
+        options = {"prevalence": prevalence, "early_exit": early_exit}
+        verdicts = cascade.verdicts(good, **options)
+        nothing = [None] * len(verdicts)
+        proba = nothing if early_exit else cascade.predict_proba(good, prevalence=prevalence)
         rows = (row for row in range(len(source)) if row not in bad)
         found = {row: pair for row, *pair in zip(rows, verdicts, proba, strict=True)}
     return [
@@ -64,12 +73,18 @@ def _answer(cascade, chunk, first: int, prevalence) -> list[Prediction]:
     ]
 
 
-def _prepare_good(cascade, source: ImageSource, bad: dict[int, str]) -> ImageSource | None:
+def _show_first(cascade, X):
+    """Let the one member of the triage read the images that all of them are shown to."""
+    stage = cascade.triage_
+    return prepare_all([stage.members_[stage.asking_order()[0]]], X)
+
+
+def _prepare_good(prepare, source: ImageSource, bad: dict[int, str]) -> ImageSource | None:
     """Let the networks run; images that prove to be bad join the others that are."""
     while len(bad) < len(source):
         rows = np.array([row for row in range(len(source)) if row not in bad])
         try:
-            return cascade.prepare(source[rows])
+            return prepare(source[rows])
         except ImageReadError as error:
             why = {problem.name: problem.problem for problem in error.problems}
             named = {row: why[source.names[row]] for row in rows if source.names[row] in why}

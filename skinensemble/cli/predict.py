@@ -59,6 +59,12 @@ def add_parser(commands, **options) -> None:
         "--isic", metavar="CSV", help="write the submission form of ISIC 2018, task 3"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument(
+        "--early-exit",
+        action="store_true",
+        help="ask the cheapest members first and stop when the rest cannot change the verdict:"
+        " the same verdicts sooner, estimated p, and no probabilities of all diagnoses",
+    )
     add_engine_options(parser)
     add_force(parser)
     parser.add_argument(
@@ -78,6 +84,7 @@ def add_parser(commands, **options) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict, write, show."""
     _check_resume(args)
+    _check_early_exit(args)
     output, isic = check_output(args, "output"), check_output(args, "isic")
     files = _files(args.images)
     cascade = _loaded(args)
@@ -109,6 +116,13 @@ def _check_resume(args: argparse.Namespace) -> None:
         raise UsageError(message("--resume", "alone", why, remedy))
 
 
+def _check_early_exit(args: argparse.Namespace) -> None:
+    other = "--prevalence estimate" if args.prevalence == "estimate" else "--isic"
+    if args.early_exit and (args.isic is not None or args.prevalence == "estimate"):
+        why = "it needs the probabilities that an early exit does not work out"
+        raise UsageError(message("--early-exit", f"with {other}", why, "leave out one of them"))
+
+
 class _Shown:
     """Where the rows go, and what is said at the end."""
 
@@ -119,6 +133,7 @@ class _Shown:
         self._isic: list[list[object]] = []
         self._bad: list[str] = []
         self._sides: Counter[str] = Counter()
+        self._asked = 0
 
     @property
     def good(self) -> int:
@@ -128,6 +143,7 @@ class _Shown:
     def add(self, row: dict[str, Any]) -> None:
         if row["status"] == "ok":
             self._sides[row["verdict"]] += 1
+            self._asked += len(row["triage_votes"]) + len(row["diagnosis_votes"])
         else:
             self._bad.append(f"{row['file']} ({row['status']})")
         if self._results is not None:
@@ -157,6 +173,11 @@ class _Shown:
         if threshold is not None:
             found += f" (malignant from p = {threshold:.3g})"
         print(f"skinensemble: {count(self.good, 'image')}: {found}", file=sys.stderr)
+        if self._args.early_exit and self.good:
+            stages = self._cascade.triage_, self._cascade.diagnosis_
+            members = sum(len(stage.members_) for stage in stages)
+            mean = f"{self._asked / self.good:.1f} of {members} members asked on average"
+            print(f"skinensemble: early exit: {mean}", file=sys.stderr)
 
 
 def _loaded(args: argparse.Namespace):
@@ -199,7 +220,8 @@ def _predict(cascade, files: list[str], args: argparse.Namespace) -> Iterator[di
     # An estimate needs all images at once.
     size = len(files) if args.prevalence == "estimate" else _CHUNK
     labels = cascade.classes_.tolist()
-    found = _reported(answers(cascade, files, args.prevalence, size), len(files))
+    stream = answers(cascade, files, args.prevalence, size, args.early_exit)
+    found = _reported(stream, len(files))
     for file, one in zip(files, found, strict=True):
         row = {} if one.verdict is None else _row(one.verdict, one.proba, labels)
         yield {"file": file, "status": one.status, **row}
@@ -232,9 +254,9 @@ def _row(verdict, proba, labels: list) -> dict[str, Any]:
         "agreement": _rounded(verdict.agreement),
         "triage_votes": verdict.triage_votes,
         "diagnosis_votes": verdict.diagnosis_votes,
-        "probabilities": {
-            str(label): _rounded(float(p)) for label, p in zip(labels, proba, strict=True)
-        },
+        "probabilities": {}
+        if proba is None
+        else {str(label): _rounded(float(p)) for label, p in zip(labels, proba, strict=True)},
     }
 
 

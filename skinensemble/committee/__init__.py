@@ -11,6 +11,7 @@ from skinensemble.committee._ask import (
     seeded,
     stack_ballots,
 )
+from skinensemble.committee._early import ask_in_turn, cheapest_first
 from skinensemble.committee._failures import LONGEST_REASON, PLACES, MemberFailure, Tolerance
 from skinensemble.committee._folds import FoldMembers, cross_fit
 
@@ -21,7 +22,9 @@ __all__ = [
     "MemberFailure",
     "Tolerance",
     "accept_all",
+    "ask_in_turn",
     "cast_ballot",
+    "cheapest_first",
     "cross_fit",
     "fit_member",
     "knows_classes",

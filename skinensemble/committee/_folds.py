@@ -12,6 +12,7 @@ from sklearn.utils.validation import _num_samples
 
 from skinensemble._deadline import with_deadline
 from skinensemble.committee._ask import (
+    accept_all,
     cast_ballot,
     fit_member,
     knows_classes,
@@ -19,6 +20,7 @@ from skinensemble.committee._ask import (
     seeded,
     stack_ballots,
 )
+from skinensemble.committee._early import total_costs
 from skinensemble.committee._failures import MemberFailure, Tolerance
 from skinensemble.committee._watch import run_watched, steps, train_alone, unusable
 from skinensemble.engines import with_config
@@ -63,6 +65,14 @@ class FoldMembers(ClassifierMixin, BaseEstimator):
         for rows in _chunks(_num_samples(X)):
             prepare_all(self.members_, _safe_indexing(X, rows))
         return X
+
+    def accept(self, X):
+        """Let them read what `X` is; no network runs."""
+        return accept_all(self.members_, X)
+
+    def costs(self):
+        """Return the multiply-adds per sample of all that they run."""
+        return total_costs(self.members_)
 
     def predict_proba(self, X):
         """Return the mean of their probabilities, shape (n_samples, n_classes)."""

@@ -108,6 +108,11 @@ class CutBody:
         """The Keras model of what is frozen: from images to the activations at the cut."""
         return self.network.lower.model
 
+    def costs(self) -> dict[str, float]:
+        """Return the multiply-adds per image of the frozen part, in all views."""
+        lower = self.network.lower.costs()
+        return {key: self.views * cost for key, cost in lower.items()}
+
     def _images(self, source: ImageSource) -> CutImages:
         views = check_views(self.views, self.zoom, self.jitter, self.network.lower.size)
         return CutImages(self.network, source, resolve_store(self.store), views, self.verbose)

@@ -18,6 +18,7 @@ from skinensemble._deadline import check_deadline, remaining
 from skinensemble.backbones import Backbone, get_backbone
 from skinensemble.engines import Runner, get_config, make_runner
 from skinensemble.exceptions import ImageReadError, InputError, message
+from skinensemble.features._costs import multiply_adds
 from skinensemble.features._fingerprint import at_precision, fingerprint
 from skinensemble.features._progress import Progress
 from skinensemble.features._store import FeatureStore, default_store
@@ -175,6 +176,10 @@ class Extractor:
                 place = {digest: at for at, digest in enumerate(first)}
                 result[absent] = computed[[place[digests[at]] for at in absent]]
         return result
+
+    def costs(self) -> dict[str, int]:
+        """Return the multiply-adds that an image takes, by the fingerprint."""
+        return {self.fingerprint: multiply_adds(self.model)}
 
     def key(self, view: View = _UPRIGHT) -> str:
         """Return the key of the rows of a view in a store; of the plain one the fingerprint itself.

@@ -165,6 +165,10 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             warnings.warn(message("store", store, why, remedy), StoreWarning, stacklevel=2)
         return source
 
+    def costs(self) -> dict[str, float]:
+        """Return what runs for each image: a dict from the network to its multiply-adds."""
+        return self._extractor().costs()
+
     @property
     def n_features_out_(self) -> int:
         """Number of features of an image."""

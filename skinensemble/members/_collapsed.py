@@ -15,10 +15,15 @@ __all__ = ["CollapsedMember"]
 
 def _first(member):
     """Return what sees the samples first, where it can do shared work on them."""
+    first = _first_step(member)
+    return first if hasattr(first, "prepare") else None
+
+
+def _first_step(member):
     inner = getattr(member, "classifier_", member.classifier)
     while hasattr(inner, "steps"):
         inner = inner.steps[0][1]
-    return inner if hasattr(inner, "prepare") else None
+    return inner
 
 
 class CollapsedMember(ClassifierMixin, BaseEstimator):
@@ -84,6 +89,11 @@ class CollapsedMember(ClassifierMixin, BaseEstimator):
     def prepare(self, X):
         """Let the classifier do its shared work on `X` once; see :class:`~skinensemble.Stage`."""
         return _first(self).prepare(X)
+
+    @available_if(lambda self: hasattr(_first_step(self), "costs"))
+    def costs(self):
+        """Return the multiply-adds per sample of all that the classifier runs."""
+        return _first_step(self).costs()
 
     def fit(self, X, y, *, sample_weight=None, groups=None):
         """Fit the classifier.

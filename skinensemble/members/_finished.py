@@ -92,6 +92,11 @@ class FinishedNetwork:
             config = type(self.model).__qualname__
         return {"model": config, "preprocess": _identity(self._preprocess)}
 
+    @property
+    def layers(self) -> list:
+        """Those of the model."""
+        return self.model.layers
+
     def get_weights(self) -> list[np.ndarray]:
         """Return the weights of the model."""
         return self.model.get_weights()

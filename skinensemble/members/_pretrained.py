@@ -157,6 +157,11 @@ default=None
         self._outputs(getattr(self, "extractor_", None) or self._open(), source)
         return source
 
+    def costs(self):
+        """Return what runs for each image: a dict from the network to its multiply-adds."""
+        check_is_fitted(self)
+        return self.extractor_.costs()
+
     def fit(self, X, y, *, sample_weight=None, groups=None):
         """Check that the model and its labels fit; nothing is trained.
 

@@ -240,6 +240,14 @@ validation_fraction, patience, callbacks, random_state, verbose
         """Return the images as an ImageSource; no network runs."""
         return as_images(X)
 
+    def costs(self):
+        """Return what runs for each image: a dict from networks to multiply-adds.
+
+        Members that run the same network, such as heads on one backbone, have its key in common.
+        """
+        check_is_fitted(self)
+        return self.body_.costs() | (self.head_.costs() if self._tunes else {})
+
     def fit(self, X, y, *, sample_weight=None, groups=None):
         """Train the head, and the layers that are not frozen.
 

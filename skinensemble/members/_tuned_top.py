@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from skinensemble.engines import run_small
 from skinensemble.exceptions import InputError, MemberError, message
 from skinensemble.features import default_store
+from skinensemble.features._costs import multiply_adds
 from skinensemble.features._cut_body import CutImages
 from skinensemble.members._checkpoint import Checkpoint
 from skinensemble.members._dense_head import _class_weight, _validation_split
@@ -78,6 +79,10 @@ class TunedTop:
             result[absent] = np.concatenate([self._mean(v) for v in images.stream(absent)])
             store.put(key, [digests[at] for at in absent], result[absent])
         return result
+
+    def costs(self) -> dict[str, float]:
+        """Return the multiply-adds per image of what was trained, which nobody else runs."""
+        return {f"top {id(self.model_)}": self.params.views * multiply_adds(self.model_)}
 
     def _mean(self, views: list[np.ndarray]) -> np.ndarray:
         """Mean of the views' probabilities, or of their logarithms."""

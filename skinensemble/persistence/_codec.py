@@ -37,6 +37,7 @@ TYPES = {
     "CollapsedMember": "skinensemble.members",
     "CutBody": "skinensemble.features._cut_body",
     "DenseHead": "skinensemble.members",
+    "EarlyExitVote": "skinensemble.voting",
     "FoldMembers": "skinensemble.committee",
     "GreedyVote": "skinensemble.voting",
     "MajorityVote": "skinensemble.voting",

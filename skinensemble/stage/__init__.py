@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skinensemble.stage._early import EarlyDecision
 from skinensemble.stage._stage import Stage
 
-__all__ = ["Stage"]
+__all__ = ["EarlyDecision", "Stage"]

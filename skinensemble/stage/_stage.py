@@ -23,6 +23,7 @@ from skinensemble.committee import (
 from skinensemble.comparison import compare
 from skinensemble.stage._checked import CheckedStage
 from skinensemble.stage._described import DescribedStage
+from skinensemble.stage._early import EarlyStage
 from skinensemble.stage._saved import SavedStage
 from skinensemble.thresholds import Certificate
 from skinensemble.validation import (
@@ -45,7 +46,9 @@ from skinensemble.voting._checks import check_pooled
 __all__ = ["Stage"]
 
 
-class Stage(SavedStage, CheckedStage, DescribedStage, ClassifierMixin, _BaseComposition):
+class Stage(
+    SavedStage, CheckedStage, DescribedStage, EarlyStage, ClassifierMixin, _BaseComposition
+):
     """A committee of classifiers that votes.
 
     Every member is trained once on each fold's training lesions, to vote on lesions it has not
@@ -333,9 +336,11 @@ class Stage(SavedStage, CheckedStage, DescribedStage, ClassifierMixin, _BaseComp
         check_is_fitted(self)
         return self.pool(self.ballots(X))
 
-    def predict(self, X):
-        """Return the decisions of the voting rule, shape (n_samples,)."""
+    def predict(self, X, *, early_exit=False):
+        """Return the decisions of the rule; with `early_exit` those of :meth:`predict_early`."""
         check_is_fitted(self)
+        if early_exit:
+            return self.predict_early(X).labels
         return self.classes_[self.voting_.decide(self.ballots(X))]
 
     def certify(self, X, y, *, groups, min_sensitivity=0.95, confidence=0.95) -> Certificate:

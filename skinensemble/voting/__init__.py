@@ -10,6 +10,7 @@ from skinensemble.exceptions import InputError, message
 from skinensemble.voting._ballots import break_ties, check_ballots, last_argmax
 from skinensemble.voting._base import VotingRule
 from skinensemble.voting._calibrated import CalibratedVote, calibrated
+from skinensemble.voting._early_exit import EarlyExitVote
 from skinensemble.voting._greedy import GreedyVote
 from skinensemble.voting._means import MedianVote, PowerMeanVote, SoftVote, TrimmedMeanVote
 from skinensemble.voting._rank import RankVote
@@ -19,6 +20,7 @@ from skinensemble.voting._threshold import ThresholdVote
 
 __all__ = [
     "CalibratedVote",
+    "EarlyExitVote",
     "GreedyVote",
     "MajorityVote",
     "MedianVote",

@@ -11,6 +11,7 @@ from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.voting._ballots import break_ties, check_ballots, last_argmax
 from skinensemble.voting._checks import check_training
+from skinensemble.voting._settled import check_asked, equal_ends, has_lead
 
 
 class VotingRule(BaseEstimator, ABC):
@@ -129,6 +130,60 @@ class VotingRule(BaseEstimator, ABC):
         """
         ballots = check_ballots(ballots)
         return break_ties(self.combine(ballots), ballots)
+
+    def is_monotone(self, n_classes):
+        """Tell whether missing ballots are worst for a class where they are certain of another.
+
+        Then the lead of one class over another in :meth:`combine` is smallest where all missing
+        ballots are certain of that other class, and :meth:`settled` has only these cases to look
+        at. By default this is not known. A rule of your own that says so decides by the highest
+        of :meth:`combine`, or of two classes by a threshold on it.
+
+        Parameters
+        ----------
+        n_classes : int
+
+        Returns
+        -------
+        bool
+        """
+        return False
+
+    def settled(self, ballots, asked):
+        """Tell which decisions the ballots of some members settle, whatever the others would say.
+
+        The answer is exact: where it is yes, no ballots of the other members can change
+        :meth:`decide`. Unless the rule is monotone (:meth:`is_monotone`), they cannot change
+        :meth:`combine` either; by default that takes all members.
+
+        Parameters
+        ----------
+        ballots : ndarray of shape (n_samples, n_members, n_classes)
+            Of members that were not asked, any probabilities.
+        asked : array-like of bool of shape (n_members,)
+            Which members were asked.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_samples,)
+
+        Examples
+        --------
+        >>> from skinensemble import MajorityVote
+        >>> ballots = np.array([[[0.9, 0.1], [0.8, 0.2], [0.5, 0.5]]])
+        >>> MajorityVote().settled(ballots, [True, True, False])
+        array([ True])
+        >>> MajorityVote().settled(ballots, [True, False, False])
+        array([False])
+        """
+        ballots = check_ballots(ballots)
+        n_samples, n_members, n_classes = ballots.shape
+        asked = check_asked(asked, n_members)
+        if asked.all() or not self.is_monotone(n_classes):
+            return np.full(n_samples, asked.all())
+        if n_classes == 2:
+            return equal_ends(self.decide, ballots, asked)
+        return has_lead(self.combine, ballots, asked)
 
     def votes(self, ballots):
         """Return what each member would decide by itself: its most probable class, ties as above.

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params, load_params
-from skinensemble.voting._ballots import check_ballots
+from skinensemble.voting._ballots import TIE_TOLERANCE, check_ballots
 from skinensemble.voting._base import VotingRule
 from skinensemble.voting._checks import (
     check_committee,
@@ -21,6 +21,7 @@ from skinensemble.voting._checks import (
     load_committee,
     refuse_undefined,
 )
+from skinensemble.voting._settled import LEAD
 
 METHODS = ("temperature", "isotonic", "platt")
 # Probabilities of 0 and 1 have no logarithm.
@@ -171,6 +172,19 @@ class CalibratedVote(VotingRule):
         ballots = self._checked(ballots)
         return self.base_.decide(ballots)
 
+    def is_monotone(self, n_classes):
+        """Tell whether the pooling rule is; of several classes, at no extreme temperature."""
+        if n_classes == 2:
+            return self.base_.is_monotone(2)
+        # By n_classes to this power a lead may shrink, from one sharing of the rest to another.
+        power = abs(1 - 1 / self.temperature_)
+        bearable = power * np.log(n_classes) <= np.log(LEAD / TIE_TOLERANCE)
+        return self.base_.is_monotone(n_classes) and bool(bearable)
+
+    def settled(self, ballots, asked):
+        """Tell which decisions are settled: those of the pooling rule."""
+        return self.base_.settled(self._checked(ballots), asked)
+
     def votes(self, ballots):
         """Return what each member would decide by itself under the pooling rule."""
         check_is_fitted(self)
@@ -238,7 +252,7 @@ class CalibratedVote(VotingRule):
 
 
 def calibrated(rule: VotingRule, method: str | None) -> VotingRule:
-    """Return the rule with its pooled probabilities calibrated; a threshold stays outermost.
+    """Return the rule with its pooled probabilities calibrated; decisions stay outermost.
 
     Parameters
     ----------
@@ -260,6 +274,10 @@ def calibrated(rule: VotingRule, method: str | None) -> VotingRule:
         return rule
     if hasattr(rule, "criterion"):
         return clone(rule).set_params(base=CalibratedVote(rule.base, method))
+    if hasattr(rule, "tolerance"):
+        from skinensemble.voting import resolve_voting_rule
+
+        return clone(rule).set_params(base=calibrated(resolve_voting_rule(rule.base), method))
     return CalibratedVote(rule, method)
 
 

@@ -139,6 +139,10 @@ class GreedyVote(VotingRule):
             raise InputError(message("metric", shown, why, "mend it"))
         return round(float(score), 12), tie_break
 
+    def is_monotone(self, n_classes):
+        """Tell that probabilities are added up; see :meth:`VotingRule.is_monotone`."""
+        return True
+
     def combine(self, ballots):
         """Return the weighted mean probabilities, shape (n_samples, n_classes)."""
         check_is_fitted(self)

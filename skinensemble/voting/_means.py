@@ -41,6 +41,10 @@ class SoftVote(VotingRule):
         if self.weights is not None:
             check_weights(self.weights, n_members)
 
+    def is_monotone(self, n_classes):
+        """Tell that probabilities are added up; see :meth:`VotingRule.is_monotone`."""
+        return True
+
     def combine(self, ballots):
         """Return the mean probabilities, shape (n_samples, n_classes)."""
         ballots = check_ballots(ballots)
@@ -84,6 +88,10 @@ class PowerMeanVote(VotingRule):
             why, remedy = "not a finite number", "pass a number such as 0.5"
             raise InputError(message("power", f"{self.power!r:.60}", why, remedy))
 
+    def is_monotone(self, n_classes):
+        """Tell that it is for two classes; see :meth:`VotingRule.is_monotone`."""
+        return n_classes == 2
+
     def combine(self, ballots):
         """Return the power means, shape (n_samples, n_classes)."""
         self.check_params()
@@ -105,6 +113,10 @@ class MedianVote(VotingRule):
     >>> MedianVote().combine(ballots), MedianVote().decide(ballots)
     (array([[0.6, 0.4]]), array([0]))
     """
+
+    def is_monotone(self, n_classes):
+        """Tell that it is for two classes; see :meth:`VotingRule.is_monotone`."""
+        return n_classes == 2
 
     def combine(self, ballots):
         """Return the medians, shape (n_samples, n_classes)."""
@@ -137,6 +149,10 @@ class TrimmedMeanVote(VotingRule):
         if not _is_number(self.proportion) or not 0 <= self.proportion < 0.5:
             why, remedy = "not from 0 to less than a half", "pass a number such as 0.25"
             raise InputError(message("proportion", f"{self.proportion!r:.60}", why, remedy))
+
+    def is_monotone(self, n_classes):
+        """Tell that it is for two classes; see :meth:`VotingRule.is_monotone`."""
+        return n_classes == 2
 
     def combine(self, ballots):
         """Return the trimmed means, shape (n_samples, n_classes)."""

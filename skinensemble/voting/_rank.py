@@ -60,6 +60,10 @@ class RankVote(VotingRule):
         self.grids_ = np.sort(ballots, axis=0)[np.round(places).astype(int)]
         return self
 
+    def is_monotone(self, n_classes):
+        """Tell that it is for two classes; see :meth:`VotingRule.is_monotone`."""
+        return n_classes == 2
+
     def combine(self, ballots):
         """Return the averaged ranks as probabilities, shape (n_samples, n_classes)."""
         check_is_fitted(self)

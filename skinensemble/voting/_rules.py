@@ -32,6 +32,10 @@ class MajorityVote(VotingRule):
     (array([[0.667, 0.333]]), array([0]))
     """
 
+    def is_monotone(self, n_classes):
+        """Tell that votes are added up; see :meth:`VotingRule.is_monotone`."""
+        return True
+
     def combine(self, ballots):
         """Return the share of the members' votes, shape (n_samples, n_classes)."""
         ballots = check_ballots(ballots)
@@ -97,6 +101,10 @@ class WeightedMajorityVote(VotingRule):
             self.weights_ = check_weights(self.weights, ballots.shape[1])
         return self
 
+    def is_monotone(self, n_classes):
+        """Tell that votes are added up; see :meth:`VotingRule.is_monotone`."""
+        return True
+
     def combine(self, ballots):
         """Return the weighted share of the votes, shape (n_samples, n_classes)."""
         check_is_fitted(self)
@@ -147,6 +155,10 @@ class QuorumVote(VotingRule):
         if whole and n_members is not None and self.quorum > n_members:
             why = f"the committee has {n_members} members"
             raise InputError(message("quorum", self.quorum, why, f"choose 1 to {n_members}"))
+
+    def is_monotone(self, n_classes):
+        """Tell that it is for two classes; see :meth:`VotingRule.is_monotone`."""
+        return n_classes == 2
 
     def combine(self, ballots):
         """Return the probability that a quorum reaches, shape (n_samples, 2)."""

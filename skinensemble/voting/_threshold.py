@@ -201,6 +201,17 @@ class ThresholdVote(VotingRule):
         """Return 1 where the pooled probability of class 1 reaches the threshold, else 0."""
         return (self.combine(ballots)[:, 1] >= self.threshold_).astype(np.intp)
 
+    def is_monotone(self, n_classes):
+        """Tell whether the pooling rule is; see :meth:`VotingRule.is_monotone`."""
+        return self.base_.is_monotone(n_classes)
+
+    def settled(self, ballots, asked):
+        """Tell which decisions are settled; see :meth:`VotingRule.settled`."""
+        if self.is_monotone(2):
+            return super().settled(ballots, asked)
+        # Then what is settled below is the score, and with it this decision.
+        return self.base_.settled(ballots, asked)
+
     def votes(self, ballots):
         """Return 1 where a member's own probability of class 1 reaches the threshold, else 0.
 

@@ -1,10 +1,11 @@
 """Benchmarks, each against a baseline in the same run: ``python -m tests.benchmarks [NAME …]``.
 
-startup   what the command line and the import cost, against ``import tensorflow``
-fit       both stages with three frozen members, against ``keras.Model.fit`` on the images
-predict   a folder of images on each engine, against six ``keras.Model.predict`` calls
-memory    features of 10,000 images by path: peak memory
-voting    a million ballots through every rule, against scikit-learn's hard vote and numpy.mean
+startup     what the command line and the import cost, against ``import tensorflow``
+fit         both stages with three frozen members, against ``keras.Model.fit`` on the images
+predict     a folder of images on each engine, against six ``keras.Model.predict`` calls
+early_exit  members who need not be asked, against asking everybody
+memory      features of 10,000 images by path: peak memory
+voting      a million ballots through every rule, against scikit-learn's hard vote and numpy.mean
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from skinensemble.tables import text_table
 
-NAMES = ("startup", "fit", "predict", "memory", "voting")
+NAMES = ("startup", "fit", "predict", "early_exit", "memory", "voting")
 
 
 def main() -> None:
@@ -28,8 +29,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/ham10000"))
     parser.add_argument("--weights", type=Path, default=Path("../shared/weights"))
     parser.add_argument(
-        "--images", type=int, default=400, help="training images of fit, images of predict"
+        "--images",
+        type=int,
+        default=400,
+        help="training images of fit, timed images of predict and early_exit",
     )
+    parser.add_argument("--store", type=Path, help="folder that keeps the features of early_exit")
+    parser.add_argument("--model", type=Path, help="file that keeps the cascade of early_exit")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     args = parser.parse_args()
     machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"

@@ -74,6 +74,9 @@ def test_no_tensorflow_and_the_same_verdicts(saved, folder):
     found = [list(row["probabilities"].values()) for row in rows]
     np.testing.assert_allclose(found, proba, atol=1e-4)
     assert [row["verdict"] for row in rows] == [verdict.answer for verdict in verdicts]
+    early, heavy = predict(saved, images, "--early-exit")
+    assert not heavy
+    assert [row["verdict"] for row in early] == [verdict.answer for verdict in verdicts]
 
 
 @pytest.mark.slow

@@ -210,6 +210,35 @@ def test_an_engine_that_is_not_installed(model, images, capsys, monkeypatch):
     assert 'pip install "skinensemble[fast]"' in capsys.readouterr().err
 
 
+def test_an_early_exit_gives_the_same_verdicts(model, folder, broken, tmp_path, capsys):
+    files = [str(path) for path in sorted(folder.glob("*/*.png"))[:20]]
+    output = tmp_path / "early.csv"
+    rows = []
+    for options in ([], ["--early-exit", "--output", str(output)]):
+        assert main(["predict", str(model), *files, broken, "--json", *options]) == 0
+        streams = capsys.readouterr()
+        rows.append(json.loads(streams.out)["images"])
+    keys = ("file", "status", "verdict", "diagnosis", "referred", "threshold")
+    said = [[[row.get(key) for key in keys] for row in each] for each in rows]
+    assert said[0] == said[1]
+    asked = [len(row["triage_votes"]) + len(row["diagnosis_votes"]) for row in rows[1][:-1]]
+    mean = f"{sum(asked) / len(asked):.1f} of 2 members asked on average"
+    assert streams.err.splitlines()[-1] == f"skinensemble: early exit: {mean}"
+    assert rows[1][0]["probabilities"] == {}
+    written = read(output)
+    assert [row["verdict"] for row in written[:-1]] == [row["verdict"] for row in rows[0][:-1]]
+    assert written[0]["p_mel"] == ""
+    assert written[-1]["status"] == "the file is empty"
+
+
+@pytest.mark.parametrize("other", [["--isic", "form.csv"], ["--prevalence", "estimate"]])
+def test_an_early_exit_does_not_know_all_probabilities(model, images, other, capsys):
+    assert main(["predict", str(model), *images, "--early-exit", *other]) == 2
+    shown = other if other[1] == "estimate" else other[:1]
+    text = f"--early-exit: with {' '.join(shown)} – it needs the probabilities that an early exit"
+    assert text in capsys.readouterr().err
+
+
 class TestResume:
     @pytest.fixture
     def files(self, folder) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ballots import RULES, informed, many, trained
-from codec_edits import REMOVE, change, edited, put, spoil
+from codec_edits import REMOVE, change, edited, kind, put, spoil
 from committees import MALIGNANT, committee, lesion_table
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -13,11 +13,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skinensemble import (
+    EarlyExitVote,
     GreedyVote,
     PowerMeanVote,
     SoftVote,
     StackingVote,
     Stage,
+    ThresholdVote,
     WeightedMajorityVote,
     list_voting_rules,
     load,
@@ -102,6 +104,7 @@ def test_a_stage_learns_any_rule_by_name_and_comes_back(name, tmp_path):
 RULE = {
     "soft": SoftVote([1, 2, 3]),
     "power_mean": PowerMeanVote(),
+    "early_exit": EarlyExitVote("weighted_majority", tolerance=0.1),
     **{
         name: clone(RULES[name].rule)
         for name in ("quorum", "trimmed_mean", "weighted_majority", "rank", "greedy", "stacking")
@@ -119,6 +122,23 @@ HOSTILE = {
         "power a text": put("root/params/power", "0.5"),
         "power true": put("root/params/power", True),
         "an attribute more": put("root/weights", [1]),
+    },
+    "early_exit": {
+        "tolerance above one": put("root/params/tolerance", 7),
+        "order with a gap": change("order", lambda values: values + 1),
+        "order twice": change("order", lambda values: values * 0),
+        "order of fewer": change("order", lambda values: values[:-1]),
+        "order of nobody": change("order", lambda values: values[:0]),
+        "order of fractions": change("order", kind("float64")),
+        "levels of fewer": change("levels", lambda values: values[1:]),
+        "levels of one class": change("levels", lambda values: values[:, :1]),
+        "level negative": change("levels", spoil(-0.1)),
+        "level above never": change("levels", spoil(3.0)),
+        "level NaN": change("levels", spoil(np.nan)),
+        "pilot missing": put("root/pilot", REMOVE),
+        "pilot no rule": put("root/pilot/type", "Referral"),
+        "pilot of another committee": change("pilot/weights", lambda values: np.ones(2) / 2),
+        "base of another committee": change("base/weights", lambda values: np.ones(4) / 4),
     },
     "quorum": {
         "quorum of none": put("root/params/quorum", 0),
@@ -186,3 +206,25 @@ def test_a_file_that_says_something_wrong_is_refused(name, tmp_path):
         except ModelFileError as error:
             assert str(error).count(" – ") >= 2
     assert not accepted
+
+
+EARLY = {
+    "soft": EarlyExitVote(tolerance=0.1, order=[2, 0, 1, 3]),
+    "threshold": EarlyExitVote(ThresholdVote(min_sensitivity=0.8), tolerance=0.1),
+    "never": EarlyExitVote(tolerance=0.001),
+}
+
+
+@pytest.mark.parametrize("rule", EARLY.values(), ids=EARLY)
+def test_an_early_exit_comes_back_as_it_was(rule, tmp_path):
+    ballots, y = informed(4, 2, n_samples=400)
+    rule = clone(rule).fit(ballots, y)
+    save(rule, tmp_path / "rule.h5")
+    back = load(tmp_path / "rule.h5")
+    np.testing.assert_array_equal(back.levels_, rule.levels_)
+    np.testing.assert_array_equal(back.n_asked(ballots), rule.n_asked(ballots))
+    np.testing.assert_array_equal(back.combine(ballots), rule.combine(ballots))
+    np.testing.assert_array_equal(back.decide(ballots), rule.decide(ballots))
+    again = clone(back).fit(ballots, y)
+    np.testing.assert_array_equal(again.levels_, rule.levels_)
+    assert save(back, tmp_path / "again.h5") == save(rule, tmp_path / "rule.h5")
