@@ -68,7 +68,7 @@ def get_backbone(name: str) -> Backbone:
         return _REGISTRY[name]
     near = difflib.get_close_matches(str(name).lower(), _REGISTRY, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    remedy = f"{hint}list_backbones() names them all"
+    remedy = f"{hint}list_backbones() names them all; register your own in each process"
     raise InputError(message("backbone", repr(name), "there is none of that name", remedy))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 import numpy as np
 from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
@@ -25,16 +26,18 @@ from skinensemble.images._problems import ImageProblem, read_error
 if TYPE_CHECKING:
     from skinensemble.features._extractor import Extractor
 
-__all__ = ["n_processes", "on_every_worker", "spread"]
+__all__ = ["n_workers", "on_every_worker", "spread"]
 
 # Images in a chunk: a lost worker loses one, and a task should take seconds.
 _FEWEST, _MOST = 64, 256
+# Of a chunk of arrays, which are sent with it; beyond ten million Dask gives warning.
+_BYTES = 8 * 10**6
 # Chunks for each process, so that a slow one does not keep the others waiting.
 _SHARES = 4
 
 
-def n_processes(n_jobs: int | None = None) -> int:
-    """Return how many processes the joblib backend in force computes in; 1 in threads.
+def n_workers(n_jobs: int | None = None) -> int:
+    """Return to how many processes the joblib backend in force gives work; 0 where it stays here.
 
     A backend counts that was named in a ``joblib.parallel_config``; without one, work stays in
     this process. So does what is already in a worker: its siblings have work of their own.
@@ -46,8 +49,9 @@ def n_processes(n_jobs: int | None = None) -> int:
     """
     backend, in_force = get_active_backend(prefer="threads")
     if getattr(backend, "supports_sharedmem", False) or in_dask_worker():
-        return 1
-    return backend.effective_n_jobs((in_force or 1) if n_jobs is None else n_jobs)
+        return 0
+    jobs = backend.effective_n_jobs((in_force or 1) if n_jobs is None else n_jobs)
+    return jobs if jobs > 1 else 0  # one job joblib does here, whatever the backend
 
 
 def on_every_worker(thing: Any) -> Any:
@@ -76,8 +80,8 @@ def spread(
     Rows come back as chunks are done and are put into the store here, so no file system has to
     be shared for them.
     """
-    jobs = n_processes()
-    if jobs < 2 or len(source) < 2 * _FEWEST:
+    jobs = n_workers()
+    if not jobs or len(source) < 2 * _FEWEST:
         return None
     key, digests = extractor.key(view), source.digests
     if store is not None:
@@ -110,6 +114,7 @@ def _run(
     extractor: Extractor, source: ImageSource, view: int, batch_size: int, jobs: int
 ) -> Iterator[_Chunk]:
     size = int(np.clip(-(-len(source) // (_SHARES * jobs)), _FEWEST, _MOST))
+    size = max(min(size, _BYTES // len(cloudpickle.dumps(source[:1]))), batch_size)
     recipe = extractor.recipe or on_every_worker(freeze(extractor))
     compute = delayed(with_config(with_deadline(_compute)))
     tasks = (
