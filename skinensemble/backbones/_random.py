@@ -26,7 +26,7 @@ def fixed_random_state(name: str) -> Iterator[None]:
         randint, own = random.randint, random.Random(name)
         np.random.seed(own.getrandbits(32))  # noqa: NPY002
         random.setstate(own.getstate())
-        random.randint = _for_this_thread(own.randint, randint)
+        random.randint = _for_this_thread(own.randint, randint)  # type: ignore[assignment]
         try:
             yield
         finally:
