@@ -40,7 +40,7 @@ def n_workers(n_jobs: int | None = None) -> int:
     """Return to how many processes the joblib backend in force gives work; 0 where it stays here.
 
     A backend counts that was named in a ``joblib.parallel_config``; without one, work stays in
-    this process. So does what is already in a worker: its siblings have work of their own.
+    this process.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def n_workers(n_jobs: int | None = None) -> int:
         As in joblib; the number in force by default.
     """
     backend, in_force = get_active_backend(prefer="threads")
-    if getattr(backend, "supports_sharedmem", False) or in_dask_worker():
+    if getattr(backend, "supports_sharedmem", False):
         return 0
     jobs = backend.effective_n_jobs((in_force or 1) if n_jobs is None else n_jobs)
     return jobs if jobs > 1 else 0  # one job joblib does here, whatever the backend
@@ -81,7 +81,8 @@ def spread(
     be shared for them.
     """
     jobs = n_workers()
-    if not jobs or len(source) < 2 * _FEWEST:
+    # A worker computes its own: the others may all be waiting for what this one holds.
+    if not jobs or len(source) < 2 * _FEWEST or in_dask_worker():
         return None
     key, digests = extractor.key(view), source.digests
     if store is not None:

@@ -6,12 +6,17 @@ import os
 import signal
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from PIL import Image
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from skinensemble import Stage, TransferClassifier, config_context, get_config
 from skinensemble._threads import n_threads
@@ -117,6 +122,43 @@ def test_a_dask_worker_killed_midway_is_survived(dask_client, tmp_path):
     np.testing.assert_allclose(rows, features().transform(source), atol=1e-4)
     dask_client.wait_for_workers(2, timeout=60)
     assert killed[0] not in dask_client.run(os.getpid).values()
+
+
+@pytest.mark.slow
+def test_a_loky_process_killed_midway_loses_only_its_chunks(tmp_path):
+    source, apart = files(tmp_path, 2000), features()
+
+    def kill():
+        while not len(apart.store):
+            time.sleep(0.02)
+        os.kill(min(reusable_executor._executor._processes), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with parallel_config("loky", n_jobs=2):
+        with pytest.raises(TerminatedWorkerError):
+            apart.transform(source)
+        killer.join(60)
+        assert 0 < len(apart.store) < 2000
+        rows = apart.transform(source)
+    np.testing.assert_allclose(rows, features().transform(source), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_search_on_dask_holds_stages_that_train_on_dask(dask_client):
+    X, y, _ = lesion_table(60)
+    search = GridSearchCV(
+        Stage(committee(), random_state=0), {"voting": ["soft", "majority"]}, cv=2
+    )
+    with parallel_config("dask"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of lesions that are not known here
+        search.fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = clone(search).fit(X, y)
+    assert search.cv_results_["mean_test_score"].tolist() == (
+        expected.cv_results_["mean_test_score"].tolist()
+    )
 
 
 @pytest.mark.slow
