@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from skinensemble.engines._config import config_context, get_config, set_config, with_config
 from skinensemble.engines._engine import EngineWarning, Runner, make_runner
-from skinensemble.engines._fork import refuse_forked
 from skinensemble.engines._small import run_small
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "config_context",
     "get_config",
     "make_runner",
-    "refuse_forked",
     "run_small",
     "set_config",
     "with_config",

@@ -16,7 +16,8 @@ import numpy as np
 
 from skinensemble._deadline import check_deadline, remaining
 from skinensemble.backbones import Backbone, get_backbone
-from skinensemble.engines import Runner, get_config, make_runner, refuse_forked
+from skinensemble.engines import Runner, get_config, make_runner
+from skinensemble.engines._fork import refuse_forked
 from skinensemble.exceptions import ImageReadError, InputError, message
 from skinensemble.features._costs import multiply_adds
 from skinensemble.features._fingerprint import at_precision, fingerprint

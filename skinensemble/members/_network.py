@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skinensemble.engines import refuse_forked
+from skinensemble.engines._fork import refuse_forked
 
 
 def build_head(head, n_features: int, n_classes: int, seed: int | None):
