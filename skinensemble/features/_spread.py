@@ -26,7 +26,7 @@ from skinensemble.images._problems import ImageProblem, read_error
 if TYPE_CHECKING:
     from skinensemble.features._extractor import Extractor
 
-__all__ = ["n_workers", "on_every_worker", "spread"]
+__all__ = ["as_they_come", "n_workers", "on_every_worker", "spread"]
 
 # Images in a chunk: a lost worker loses one, and a task should take seconds.
 _FEWEST, _MOST = 64, 256
@@ -65,6 +65,12 @@ def on_every_worker(thing: Any) -> Any:
     if client is None:
         return thing
     return client.scatter([thing], broadcast=True, hash=False)[0]
+
+
+def as_they_come() -> str:
+    """Return the ``return_as`` of joblib for results in any order; Ray has all at once only."""
+    backend, _ = get_active_backend(prefer="threads")
+    return "generator_unordered" if backend.supports_return_generator else "list"
 
 
 def spread(
@@ -122,9 +128,7 @@ def _run(
         compute(recipe, source[start : start + size], start, view, batch_size)
         for start in range(0, len(source), size)
     )
-    backend, _ = get_active_backend(prefer="threads")
-    as_they_come = "generator_unordered" if backend.supports_return_generator else "list"
-    yield from Parallel(prefer="threads", return_as=as_they_come)(tasks)
+    yield from Parallel(prefer="threads", return_as=as_they_come())(tasks)
 
 
 def _compute(recipe: Recipe, source: ImageSource, start: int, view: int, batch_size: int) -> _Chunk:

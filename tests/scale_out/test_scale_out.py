@@ -24,7 +24,7 @@ from skinensemble.engines import with_config
 from skinensemble.exceptions import ImageReadError
 from skinensemble.features import BackboneFeatures, FeatureStore
 from skinensemble.images import as_images
-from tests.committees import committee, lesion_table
+from tests.committees import Scripted, committee, lesion_table
 from tests.tiny_backbone import TINY
 
 pytestmark = [
@@ -65,6 +65,16 @@ def test_a_stage_of_small_members_is_the_same(backend):
         other = Stage(committee(), random_state=0).fit(X, y, groups=groups)
     np.testing.assert_array_equal(other.ballots_, one.ballots_)
     np.testing.assert_array_equal(other.ballots(X), one.ballots(X))
+
+
+def test_a_member_that_fails_elsewhere_is_dropped_here(backend):
+    X, y, groups = lesion_table(60)
+    one = Stage(committee(), random_state=0).fit(X, y, groups=groups)
+    members = [*committee(), ("broken", Scripted("raise"))]
+    with parallel_config(backend, n_jobs=2), pytest.warns(UserWarning, match="broken"):
+        other = Stage(members, random_state=0, on_error="drop").fit(X, y, groups=groups)
+    assert list(other.failures_) == ["broken"]
+    np.testing.assert_array_equal(other.ballots_, one.ballots_)
 
 
 @pytest.mark.slow
