@@ -20,6 +20,7 @@ LEAVES = (
     "exceptions",
     "_optional",
     "_deadline",
+    "_threads",
     "taxonomy",
     "validation",
     "thresholds",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ __all__ = ["get_backbone", "list_backbones", "register_backbone"]
 _REGISTRY: dict[str, Backbone] = {
     backbone.name: backbone for backbone in (*application_backbones(), *lite_backbones())
 }
+
+
+# Those that users added; a token tells one from another that was registered anew.
+_OWN: dict[str, str] = {}
 
 
 def list_backbones() -> list[str]:
@@ -63,7 +68,7 @@ def get_backbone(name: str) -> Backbone:
         return _REGISTRY[name]
     near = difflib.get_close_matches(str(name).lower(), _REGISTRY, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    remedy = f"{hint}list_backbones() names them all"
+    remedy = f"{hint}list_backbones() names them all; register your own in each process"
     raise InputError(message("backbone", repr(name), "there is none of that name", remedy))
 
 
@@ -146,7 +151,20 @@ def register_backbone(
         citation=citation,
     )
     _REGISTRY[name] = backbone
+    _OWN[name] = uuid.uuid4().hex
     return backbone
+
+
+def registered_by_user(names: Iterable[str]) -> dict[str, tuple[str, Backbone]]:
+    """Return those of `names` that :func:`register_backbone` added, for :func:`register_here`."""
+    return {name: (_OWN[name], _REGISTRY[name]) for name in names if name in _OWN}
+
+
+def register_here(backbones: dict[str, tuple[str, Backbone]]) -> None:
+    """Add what another process registered, unless it is here already."""
+    for name, (token, backbone) in backbones.items():
+        if _OWN.get(name) != token:
+            _REGISTRY[name], _OWN[name] = backbone, token
 
 
 def _check_name(name: str, overwrite: bool) -> None:

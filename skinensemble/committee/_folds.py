@@ -22,8 +22,10 @@ from skinensemble.committee._ask import (
 )
 from skinensemble.committee._early import total_costs
 from skinensemble.committee._failures import MemberFailure, Tolerance
+from skinensemble.committee._travel import pack, train_anywhere
 from skinensemble.committee._watch import run_watched, steps, train_alone, unusable
 from skinensemble.engines import with_config
+from skinensemble.features._recipe import Parcel
 
 __all__ = ["FoldMembers", "cross_fit"]
 
@@ -144,15 +146,21 @@ def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose, to
     """
     # Fold -1 is nobody's: its training part is everything.
     numbers = [*range(folds.max() + 1), *([-1] if refit else [])]
-    common = (data, folds, classes, refit, seed, verbose)
+    packed, sent = pack(members, data, n_jobs, rows=not tolerance.watchful)
+    common = (sent, folds, classes, refit, seed, verbose)
     if tolerance.watchful:
-        train = with_config(with_deadline(partial(train_alone, _train_some, tolerance)))
-        tasks = [(named, numbers, *common) for named in members]
-        trained = run_watched(train, tasks, n_jobs=n_jobs, tolerance=tolerance)
+        train = partial(train_anywhere, partial(train_alone, _train_some, tolerance))
+        tasks = [(one, numbers, *common) for one in packed]
+        bound = with_config(with_deadline(train))
+        trained = run_watched(bound, tasks, n_jobs=n_jobs, tolerance=tolerance)
     else:
-        train = with_config(_train_some)
-        tasks = [(one, part, *common) for one in members for part in steps(one[1], numbers)]
-        trained = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(train)(*t) for t in tasks)
+        bound = with_config(partial(train_anywhere, _train_some))
+        tasks = [
+            (one, part, *common)
+            for one, (_, member) in zip(packed, members, strict=True)
+            for part in steps(member, numbers)
+        ]
+        trained = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(bound)(*t) for t in tasks)
     return _gather(members, tasks, trained, folds, classes, refit, tolerance)
 
 
@@ -161,7 +169,9 @@ def _gather(members, tasks, trained, folds, classes, refit, tolerance):
     failures: dict[str, MemberFailure] = {}
     kept: dict[str, list] = {name: [] for name, _ in members}
     ballots = {name: np.empty((len(folds), len(classes))) for name, _ in members}
-    for ((name, _), part, *_), results in zip(tasks, trained, strict=True):
+    for ((parcel, _), part, *_), results in zip(tasks, trained, strict=True):
+        name, _ = parcel.content
+        results = results.content if isinstance(results, Parcel) else results
         if isinstance(results, MemberFailure):
             failures[name] = results
             continue

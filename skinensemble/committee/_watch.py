@@ -16,6 +16,7 @@ from skinensemble._deadline import check_deadline, time_limit
 from skinensemble.committee._ask import cast_ballot, prepare_alone, stack_ballots
 from skinensemble.committee._failures import MemberFailure, Tolerance, late_error, member_error
 from skinensemble.exceptions import InputError, MemberError, TimeLimitError
+from skinensemble.features._spread import as_they_come
 
 __all__ = ["run_watched", "steps", "train_alone", "unusable"]
 
@@ -94,7 +95,7 @@ def run_watched(train, tasks: list[tuple], *, n_jobs, tolerance: Tolerance) -> l
 
 def _run(train, tasks, chosen: Iterable[int], n_jobs, results: dict[int, Any]) -> None:
     """Run some tasks, and take each result when it comes: a later one may never come."""
-    pool = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator_unordered")
+    pool = Parallel(n_jobs=n_jobs, prefer="threads", return_as=as_they_come())
     for at, result in pool(delayed(_numbered)(at, train, tasks[at]) for at in chosen):
         results[at] = result
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
+from skinensemble._threads import limit_threads
 from skinensemble.engines._engine import check_choice
 
 __all__ = ["config_context", "get_config", "set_config", "with_config"]
 
+# Not the number of the process: on two machines that can be the same.
+_HERE = uuid.uuid4().hex
 _process = {"engine": "keras", "precision": "float32"}
 _context: ContextVar[dict[str, str] | None] = ContextVar("skinensemble_config", default=None)
 
@@ -89,11 +93,18 @@ def config_context(*, engine: str | None = None, precision: str | None = None) -
 
 
 def with_config(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function` bound to the choices in force now, for another thread or process."""
-    return partial(_run, get_config(), function)
+    """Return `function` bound to the choices in force now, for another thread or process.
+
+    Another process then takes no more threads than it was given.
+    """
+    return partial(_run, _HERE, get_config(), function)
 
 
-def _run(config: dict[str, str], function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+def _run(
+    home: str, config: dict[str, str], function: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Any:
+    if home != _HERE:
+        limit_threads()
     token = _context.set(config)
     try:
         return function(*args, **kwargs)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from skinensemble._optional import import_optional
+from skinensemble._threads import thread_limit
 from skinensemble.exceptions import EngineError, InputError, MissingDependencyError, message
 
 __all__ = ["check_bfloat16", "compile_network", "compile_small", "import_openvino"]
@@ -115,7 +116,9 @@ def _convert(openvino: ModuleType, model: Any) -> Any:
 def _options(precision: str) -> dict[str, Any]:
     # Never left to OpenVINO: where the processor has bfloat16, that is its own choice.
     wanted = {"float32": "f32", "bfloat16": "bf16"}[precision]
-    return {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": wanted}
+    options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": wanted}
+    limit = thread_limit()
+    return options if limit is None else options | {"INFERENCE_NUM_THREADS": limit}
 
 
 class OpenVINORunner:

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from skinensemble.engines._fork import refuse_forked
 from skinensemble.engines._openvino import compile_small
 
 __all__ = ["run_small"]
@@ -28,6 +29,7 @@ def run_small(model: Any, rows: np.ndarray) -> np.ndarray:
     """
     import keras
 
+    refuse_forked()
     if keras.backend.backend() != "openvino":
         # A direct call: `Model.predict` would trace a new graph for each of the many small heads.
         return keras.ops.convert_to_numpy(model(rows, training=False))

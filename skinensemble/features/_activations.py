@@ -8,18 +8,19 @@ import shutil
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skinensemble.backbones import Cut, get_backbone, resolve_cut, split_at
+from skinensemble.backbones import Backbone, Cut, get_backbone, resolve_cut, split_at
 from skinensemble.exceptions import InputError, message
-from skinensemble.features._extractor import Extractor, weights_identity
+from skinensemble.features._extractor import Extractor, portable, weights_identity
 from skinensemble.features._memory import Reader
 from skinensemble.features._progress import Progress
+from skinensemble.features._recipe import Recipe, travels
 from skinensemble.features._store import FeatureStore
 from skinensemble.images import ImageSource, dihedral
 from skinensemble.images._views import N_VIEWS, View, lay_out
@@ -55,6 +56,13 @@ class CutNetwork:
     lower: Extractor
     upper: keras.Model
     cut: Cut | None
+    origin: tuple[Any, ...] | None = None
+    """Arguments of :func:`load_cut`, where it comes from there."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if travels() and self.origin is not None:
+            return load_cut, self.origin
+        return super().__reduce_ex__(protocol)
 
     def activations(
         self, source: ImageSource, store: FeatureStore, views: Views, verbose: int = 0
@@ -182,7 +190,7 @@ _cache_lock = Lock()
 
 
 def load_cut(
-    backbone: str,
+    backbone: str | Backbone,
     weights: str | os.PathLike[str] | None,
     image_size: int | tuple[int, int] | None,
     fit: str,
@@ -209,16 +217,24 @@ def load_cut(
     WeightsError
         When the weights cannot be had or do not fit.
     """
-    found = get_backbone(backbone)
+    found = backbone if isinstance(backbone, Backbone) else get_backbone(backbone)
     key = (id(found), weights_identity(weights), repr(image_size), fit, unfreeze)
     with _cache_lock:
         if key not in _cache:
             model = found.build(weights, image_size, pooling=None)
-            _cache[key] = cut_network(model, fit, resolve_cut(model, unfreeze))
+            network = cut_network(model, fit, resolve_cut(model, unfreeze))
+            others = portable(weights), image_size, fit, unfreeze
+            lower = network.lower
+            lower.recipe = Recipe(_load_lower, (found, *others), lower.fingerprint)
+            _cache[key] = replace(network, origin=(backbone, *others))
         _cache.move_to_end(key)
         while len(_cache) > _CACHED:
             _cache.popitem(last=False)
         return _cache[key]
+
+
+def _load_lower(*origin: Any) -> Extractor:
+    return load_cut(*origin).lower
 
 
 def cut_network(model: keras.Model, fit: str, cut: Cut | None) -> CutNetwork:

@@ -16,6 +16,7 @@ from skinensemble.features._activations import (
     load_cut,
 )
 from skinensemble.features._store import FeatureStore, resolve_store
+from skinensemble.features._stored_rows import StoredRows, stored_rows
 from skinensemble.features._transformer import STORED, refuse_stored
 from skinensemble.images import ImageSource, as_images
 from skinensemble.images._views import View
@@ -87,6 +88,15 @@ class CutBody:
         images = self._images(as_images(X))
         images.activations()
         return images.source
+
+    def rows_at_hand(self, X) -> list[StoredRows]:
+        """Return the activations that a store in memory has of images, a list for each view."""
+        images = self._images(as_images(X))
+        return [
+            rows
+            for view in self.network.stored_views(images.n_views)
+            for rows in stored_rows(self.store, self.network.lower.key(view), images.source)
+        ]
 
     def transform(self, X) -> CutImages:
         """Return the images with the network that they are to pass."""

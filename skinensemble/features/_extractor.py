@@ -17,10 +17,14 @@ import numpy as np
 from skinensemble._deadline import check_deadline, remaining
 from skinensemble.backbones import Backbone, get_backbone
 from skinensemble.engines import Runner, get_config, make_runner
+from skinensemble.engines._fork import refuse_forked
 from skinensemble.exceptions import ImageReadError, InputError, message
 from skinensemble.features._costs import multiply_adds
 from skinensemble.features._fingerprint import at_precision, fingerprint
+from skinensemble.features._keeper import Keeper
 from skinensemble.features._progress import Progress
+from skinensemble.features._recipe import Recipe, alive, travels
+from skinensemble.features._spread import spread
 from skinensemble.features._store import FeatureStore, default_store
 from skinensemble.images import ImageSource
 from skinensemble.images._fit import check_fit
@@ -31,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Extractor", "load_extractor"]
 
-# Rows that a killed process loses at most.
-_CHUNK = 1024
 _CACHED = 8
 # Batches in the network at a time: one leaves cores idle wherever a layer cannot be divided.
 _AT_ONCE = 2
@@ -79,6 +81,8 @@ class Extractor:
         Shape of a row; of pooled features, (d,).
     batch_size : int
     dtype : numpy.dtype
+    recipe : Recipe or None
+        How another process makes the network; None where it has to be sent.
 
     Examples
     --------
@@ -100,6 +104,7 @@ class Extractor:
         dtype: str = "float32",
     ) -> None:
         check_fit(fit)
+        refuse_forked()
         # Part of the structure, so set before the fingerprint is taken.
         model.trainable = False
         self.model = model
@@ -112,10 +117,16 @@ class Extractor:
         self.dtype = np.dtype(dtype)
         parts = (name, self.size, fit, *([] if dtype == "float32" else [dtype]))
         self.fingerprint = fingerprint(model, *parts)
+        self.recipe: Recipe | None = None
+        alive.setdefault(self.fingerprint, self)
         self._places: dict[int, np.ndarray] = {}
         self._runners: dict[tuple[str, ...], Runner] = {}
         self._runner = make_runner(model, name, engine="keras", precision="float32")
-        self._lock = threading.Lock()
+        self._make_locks()
+
+    def _make_locks(self) -> None:
+        # Two: who holds the first may wait for a worker that is another thread of this process.
+        self._asking, self._computing = threading.Lock(), threading.Lock()
 
     def __call__(
         self,
@@ -161,7 +172,7 @@ class Extractor:
         store = default_store() if store is None else store
         digests = source.digests
         # Another thread may be computing just what is asked for here.
-        with self._lock:
+        with self._asking:
             rows, missing = store.get(self.key(view), digests)
             result = np.empty((len(digests), *self.row_shape), self.dtype)
             result[~missing] = rows if len(rows) else 0
@@ -172,7 +183,10 @@ class Extractor:
                 size = _check_batch_size(self.batch_size if batch_size is None else batch_size)
                 progress = progress or Progress(self.name, len(distinct), verbose)
                 kept = store if keep else None
-                computed = self._compute(source[distinct], kept, view, size, progress)
+                task = source[distinct], kept, view, size, progress
+                computed = spread(self, *task)
+                if computed is None:
+                    computed = self.compute(*task)
                 place = {digest: at for at, digest in enumerate(first)}
                 result[absent] = computed[[place[digests[at]] for at in absent]]
         return result
@@ -192,16 +206,41 @@ class Extractor:
         return at_precision(key, get_config()["precision"] if self.dtype != np.uint8 else "float32")
 
     def __getstate__(self) -> dict:
-        own = ("_lock", "_runner", "_runners")  # of this process
+        own = ("_asking", "_computing", "_runner", "_runners", "recipe")  # of this process
         return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
-        self._lock, self._runners = threading.Lock(), {}
+        self._make_locks()
+        self._runners, self.recipe = {}, None
+        alive.setdefault(self.fingerprint, self)
         self._runner = make_runner(self.model, self.name, engine="keras", precision="float32")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if travels() and self.recipe is not None:
+            return Recipe.build, (self.recipe,)
+        return super().__reduce_ex__(protocol)
 
     def __deepcopy__(self, memo: dict) -> Extractor:
         return self  # nothing changes it, and it is large
+
+    def compute(
+        self,
+        source: ImageSource,
+        store: FeatureStore | None,
+        view: int,
+        batch_size: int,
+        progress: Progress,
+    ) -> np.ndarray:
+        """Compute the rows of images that are all different, in this process.
+
+        Parameters
+        ----------
+        source, store, view, batch_size, progress
+            As in a call; without a `store` no rows are kept.
+        """
+        with self._computing:
+            return self._compute(source, store, view, batch_size, progress)
 
     def _compute(
         self,
@@ -211,11 +250,12 @@ class Extractor:
         batch_size: int,
         progress: Progress,
     ) -> np.ndarray:
+        refuse_forked()
         if store is not None:
             store.check_writable(self.key(view))
         self._runner = self._make_runner()
         rows = np.empty((len(source), *self.row_shape), self.dtype)
-        keeper = _Keeper(store, self.key(view), source.digests, rows)
+        keeper = Keeper(store, self.key(view), source.digests, rows)
         places = self._equal_places(batch_size) if len(source) > 1 else np.zeros(1, np.intp)
         batches = view.batches(source, self.size, self.fit, len(places))
         try:
@@ -310,41 +350,6 @@ def _pool() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=not late, cancel_futures=late)
 
 
-class _Keeper:
-    """Rows on their way to the store, in chunks."""
-
-    def __init__(
-        self, store: FeatureStore | None, fingerprint: str, digests: list[bytes], rows: np.ndarray
-    ) -> None:
-        self._store, self._fingerprint = store, fingerprint
-        self._digests, self._rows = digests, rows
-        self._done = 0
-        self._ready: list[int] = []
-        self._doubtful: list[int] = []
-
-    def add(self, images: np.ndarray, rows: np.ndarray) -> None:
-        """Take the rows of the next images."""
-        self._rows[self._done : self._done + len(rows)] = rows
-        # All zeros stands for an image that could not be read, until it is known to be black.
-        for at, image in enumerate(images, start=self._done):
-            (self._ready if image.any() else self._doubtful).append(at)
-        self._done += len(rows)
-        if len(self._ready) >= _CHUNK:
-            self.flush()
-
-    def release(self) -> None:
-        """Say that every image could be read."""
-        self._ready += self._doubtful
-        self._doubtful = []
-
-    def flush(self) -> None:
-        """Put what is ready into the store."""
-        ready, self._ready = self._ready, []
-        if ready and self._store is not None:
-            digests = [self._digests[at] for at in ready]
-            self._store.put(self._fingerprint, digests, self._rows[ready])
-
-
 def _first_of_each(digests: Sequence[bytes], positions: np.ndarray) -> dict[bytes, int]:
     first: dict[bytes, int] = {}
     for position in positions.tolist():
@@ -411,11 +416,22 @@ def load_extractor(
     with _cache_lock:
         if key not in _cache:
             model = found.build(weights, image_size, pooling)
-            _cache[key] = found, Extractor(model, found.name, fit)
+            extractor = Extractor(model, found.name, fit)
+            extractor.recipe = Recipe(
+                load_extractor,
+                (found, portable(weights), pair, pooling, fit),
+                extractor.fingerprint,
+            )
+            _cache[key] = found, extractor
         _cache.move_to_end(key)
         while len(_cache) > _CACHED:
             _cache.popitem(last=False)
         return _cache[key][1]
+
+
+def portable(weights: str | os.PathLike[str] | None) -> str | None:
+    """Return weights as another process can find them, which runs in another folder."""
+    return weights if weights in (None, "imagenet") else str(Path(weights).absolute())
 
 
 def weights_identity(weights: str | os.PathLike[str] | None) -> object:

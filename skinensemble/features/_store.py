@@ -7,16 +7,19 @@ import os
 import re
 import shutil
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from skinensemble.exceptions import InputError, SaveError, message
 from skinensemble.features._memory import MemoryRows, Reader
+from skinensemble.features._recipe import travels
 from skinensemble.features._shards import ShardRows
 
 __all__ = ["FeatureStore", "default_store", "resolve_store", "temporary_store"]
@@ -75,6 +78,8 @@ class FeatureStore:
         self._path = None if path is None else Path(path).absolute()
         self._max_bytes = int(max_bytes)
         self._lock = threading.RLock()
+        self._token = uuid.uuid4().hex
+        _known[self._token] = self
         self._rows: MemoryRows | ShardRows = (
             MemoryRows(self._max_bytes) if self._path is None else ShardRows(self._path)
         )
@@ -262,11 +267,21 @@ class FeatureStore:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self._path, self._max_bytes)
+        return _reopen, (self._path, self._max_bytes, self._token if travels() else "")
 
 
-def _reopen(path: Path | None, max_bytes: int) -> FeatureStore:
-    return FeatureStore(path, max_bytes=max_bytes)
+_known: WeakValueDictionary[str, FeatureStore] = WeakValueDictionary()
+
+
+def _reopen(path: Path | None, max_bytes: int, token: str) -> FeatureStore:
+    """Open a store anew; one that travels is the same one each time it comes to a process."""
+    store = _known.get(token)
+    if store is None:
+        store = FeatureStore(path, max_bytes=max_bytes)
+    if token:
+        store._token = token
+        _known[token] = store
+    return store
 
 
 def _check_fingerprint(fingerprint: str) -> str:

@@ -12,6 +12,7 @@ from skinensemble.exceptions import InputError, WeightsError, message
 from skinensemble.features._extractor import Extractor, load_extractor
 from skinensemble.features._shards import StoreWarning
 from skinensemble.features._store import FeatureStore, resolve_store
+from skinensemble.features._stored_rows import StoredRows, stored_rows
 from skinensemble.images import ImageSource, as_images
 from skinensemble.persistence._codec import dump_params, load_params, load_weights
 
@@ -168,6 +169,10 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
     def costs(self) -> dict[str, float]:
         """Return what runs for each image: a dict from the network to its multiply-adds."""
         return self._extractor().costs()
+
+    def rows_at_hand(self, X) -> list[StoredRows]:
+        """Return the features that a store in memory has of images, for a process without it."""
+        return stored_rows(self.store, self._extractor().key(), as_images(X))
 
     @property
     def n_features_out_(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from skinensemble._threads import n_threads
 from skinensemble.exceptions import InputError, message
 from skinensemble.images._accept import Items, accept
 from skinensemble.images._files import read_bytes, remembered_digest
@@ -191,7 +191,7 @@ class ImageSource:
 
     def _batches(self, wanted: tuple[int, int], fit: str, batch_size: int) -> Iterator[np.ndarray]:
         problems: list[ImageProblem] = []
-        pool = ThreadPoolExecutor(_threads(), thread_name_prefix="images")
+        pool = ThreadPoolExecutor(n_threads(), thread_name_prefix="images")
         try:
             ahead: deque[_Batch] = deque()
             for at in range(0, len(self), batch_size):
@@ -220,8 +220,11 @@ class ImageSource:
 
     def __reduce__(self) -> tuple:
         shared, index = self._shared, self._index
-        if isinstance(shared.items, np.ndarray):
-            items: Items = shared.items[index]
+        if len(index) == len(shared.items) and (np.diff(index) == 1).all():
+            # Not a copy: joblib and Dask know an array that they have sent before.
+            items: Items = shared.items
+        elif isinstance(shared.items, np.ndarray):
+            items = shared.items[index]
         else:
             items = [shared.items[position] for position in index]
         return _rebuild, (items, self.names, [shared.digests[position] for position in index])
@@ -242,12 +245,6 @@ def _finished(part: _Batch, problems: list[ImageProblem]) -> np.ndarray:
     batch, read = part
     problems += filter(None, (one.result() for one in read))
     return batch
-
-
-def _threads() -> int:
-    """Return the number of cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _rebuild(items: Items, names: list[str], digests: list[bytes | None]) -> ImageSource:

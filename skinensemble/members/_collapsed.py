@@ -95,6 +95,11 @@ class CollapsedMember(ClassifierMixin, BaseEstimator):
         """Return the multiply-adds per sample of all that the classifier runs."""
         return _first_step(self).costs()
 
+    @available_if(lambda self: hasattr(_first_step(self), "rows_at_hand"))
+    def rows_at_hand(self, X):
+        """Return what stores in memory have of `X`, for a process without them."""
+        return _first_step(self).rows_at_hand(X)
+
     def fit(self, X, y, *, sample_weight=None, groups=None):
         """Fit the classifier.
 

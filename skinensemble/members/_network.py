@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from skinensemble.engines._fork import refuse_forked
+
 
 def build_head(head, n_features: int, n_classes: int, seed: int | None):
     """Return the untrained Keras model of a head's parameters: features to probabilities.
@@ -13,6 +15,7 @@ def build_head(head, n_features: int, n_classes: int, seed: int | None):
     import keras
     from keras import layers
 
+    refuse_forked()
     # Not every backend of Keras takes a seed above 2**31.
     none = np.zeros(4 * len(head.units) + 4, np.uint32)
     seeds = iter(none if seed is None else np.random.SeedSequence(seed).generate_state(len(none)))

@@ -236,6 +236,10 @@ validation_fraction, patience, callbacks, random_state, verbose
             return source
         return (self.body_ if hasattr(self, "body_") else self._body()).prepare(X)
 
+    def rows_at_hand(self, X):
+        """Return what stores in memory have of the images, for a process without them."""
+        return (self.body_ if hasattr(self, "body_") else self._body()).rows_at_hand(X)
+
     def accept(self, X):
         """Return the images as an ImageSource; no network runs."""
         return as_images(X)

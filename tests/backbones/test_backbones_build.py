@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -124,6 +125,21 @@ def test_random_weights_are_the_same_in_another_process():
         for seed in ("1", "2")
     }
     assert len(digests) == 1
+
+
+def test_random_weights_are_the_same_beside_a_thread_that_draws():
+    """As in a Dask worker, whose event loop has a thread of its own."""
+
+    def build(shape):
+        thread = threading.Thread(target=random.randint, args=(1, 9))
+        thread.start()
+        thread.join()
+        return _tiny(shape)
+
+    alone, beside = (
+        _register(one, overwrite=True).build(weights=None).get_weights() for one in (_tiny, build)
+    )
+    assert all(map(np.array_equal, beside, alone))
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -5,6 +5,7 @@ fit         both stages with three frozen members, against ``keras.Model.fit`` o
 predict     a folder of images on each engine, against six ``keras.Model.predict`` calls
 early_exit  members who need not be asked, against asking everybody
 memory      features of 10,000 images by path: peak memory
+scale_out   features by two Dask workers of one core each, against one worker
 voting      a million ballots through every rule, against scikit-learn's hard vote and numpy.mean
 """
 
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from skinensemble.tables import text_table
 
-NAMES = ("startup", "fit", "predict", "early_exit", "memory", "voting")
+NAMES = ("startup", "fit", "predict", "early_exit", "memory", "scale_out", "voting")
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
         "--images",
         type=int,
         default=400,
-        help="training images of fit, timed images of predict and early_exit",
+        help="training images of fit, timed images of predict, early_exit, scale_out",
     )
     parser.add_argument("--store", type=Path, help="folder that keeps the features of early_exit")
     parser.add_argument("--model", type=Path, help="file that keeps the cascade of early_exit")

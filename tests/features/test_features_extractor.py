@@ -9,7 +9,7 @@ from PIL import Image
 
 from skinensemble.backbones import get_backbone, register_backbone
 from skinensemble.exceptions import ImageReadError, InputError, WeightsError
-from skinensemble.features import FeatureStore, load_extractor
+from skinensemble.features import FeatureStore, _keeper, load_extractor
 from skinensemble.features import _extractor as module
 from skinensemble.features._progress import Progress
 from skinensemble.images import as_images
@@ -154,7 +154,7 @@ class TestInterruption:
         np.testing.assert_array_equal(rows, extractor(as_images(images), FeatureStore()))
 
     def test_chunks_reach_the_disk_on_the_way(self, extractor, images, tmp_path, monkeypatch):
-        monkeypatch.setattr(module, "_CHUNK", 4)
+        monkeypatch.setattr(_keeper, "_CHUNK", 4)
         extractor._equal_places(4)
         extractor(as_images(images), FeatureStore(tmp_path), batch_size=4)
         assert len(list(tmp_path.rglob("*.npy"))) == 3

@@ -286,7 +286,7 @@ def test_a_pass_that_is_given_up_leaves_no_thread(paths):
 
 def test_images_are_read_ahead_by_all_cores_but_not_far(paths, monkeypatch):
     """With a slow reader of the batches, a bounded number of images waits."""
-    monkeypatch.setattr(_source, "_threads", lambda: 3)
+    monkeypatch.setattr(_source, "n_threads", lambda: 3)
     readers, together = [], threading.Barrier(3, timeout=30)
     real = _source._Shared.read
 
