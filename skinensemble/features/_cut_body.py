@@ -94,7 +94,7 @@ class CutBody:
         images = self._images(as_images(X))
         return [
             rows
-            for view in self.network.stored_views(images.n_views)
+            for view in self.network.stored_views(images.views)
             for rows in stored_rows(self.store, self.network.lower.key(view), images.source)
         ]
 

@@ -228,7 +228,7 @@ class Extractor:
         self,
         source: ImageSource,
         store: FeatureStore | None,
-        view: int,
+        view: View,
         batch_size: int,
         progress: Progress,
     ) -> np.ndarray:

@@ -22,6 +22,7 @@ from skinensemble.features._recipe import Recipe, freeze
 from skinensemble.features._store import FeatureStore
 from skinensemble.images import ImageSource
 from skinensemble.images._problems import ImageProblem, read_error
+from skinensemble.images._views import View
 
 if TYPE_CHECKING:
     from skinensemble.features._extractor import Extractor
@@ -77,7 +78,7 @@ def spread(
     extractor: Extractor,
     source: ImageSource,
     store: FeatureStore | None,
-    view: int,
+    view: View,
     batch_size: int,
     progress: Progress,
 ) -> np.ndarray | None:
@@ -118,7 +119,7 @@ class _Chunk:
 
 
 def _run(
-    extractor: Extractor, source: ImageSource, view: int, batch_size: int, jobs: int
+    extractor: Extractor, source: ImageSource, view: View, batch_size: int, jobs: int
 ) -> Iterator[_Chunk]:
     size = int(np.clip(-(-len(source) // (_SHARES * jobs)), _FEWEST, _MOST))
     size = max(min(size, _BYTES // len(cloudpickle.dumps(source[:1]))), batch_size)
@@ -131,7 +132,9 @@ def _run(
     yield from Parallel(prefer="threads", return_as=as_they_come())(tasks)
 
 
-def _compute(recipe: Recipe, source: ImageSource, start: int, view: int, batch_size: int) -> _Chunk:
+def _compute(
+    recipe: Recipe, source: ImageSource, start: int, view: View, batch_size: int
+) -> _Chunk:
     """Compute a chunk; in a worker."""
     extractor, places = _build(recipe), np.arange(start, start + len(source))
     store = FeatureStore(max_bytes=2**62)

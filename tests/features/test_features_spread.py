@@ -23,6 +23,7 @@ from skinensemble.features._extractor import Extractor
 from skinensemble.features._recipe import Parcel, Recipe
 from skinensemble.features._stored_rows import stored_rows
 from skinensemble.images import as_images
+from skinensemble.images._views import View
 
 
 class Apart(ThreadingBackend):
@@ -54,7 +55,7 @@ def here(extractor, source, **options):
         return extractor(source, FeatureStore(), **options)
 
 
-@pytest.mark.parametrize("view", [0, 3])
+@pytest.mark.parametrize("view", [View(), View(3, zoom=1.5)], ids=["plain", "nearer"])
 def test_rows_come_back_and_are_kept(tiny, apart, view):
     extractor, source, store = load_extractor(tiny, None), as_images(many()), FeatureStore()
     rows = extractor(source, store, view=view)
