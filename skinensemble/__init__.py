@@ -29,6 +29,7 @@ _HOME = {
     "QuorumVote": "voting",
     "RankVote": "voting",
     "Referral": "referral",
+    "SearchResult": "trials",
     "SoftVote": "voting",
     "StackingVote": "voting",
     "Stage": "stage",
@@ -44,9 +45,11 @@ _HOME = {
     "list_backbones": "backbones",
     "list_voting_rules": "voting",
     "load": "persistence",
+    "make_candidates": "trials",
     "make_cascade": "cascade",
     "register_backbone": "backbones",
     "register_voting_rule": "voting",
+    "search": "trials",
     "set_config": "engines",
 }
 
