@@ -39,6 +39,7 @@ _HOME = {
     "Verdict": "verdict",
     "VotingRule": "voting",
     "WeightedMajorityVote": "voting",
+    "cascade_around": "cascade",
     "config_context": "engines",
     "evaluate": "report",
     "get_config": "engines",

@@ -106,6 +106,11 @@ class SearchResult:
         return dict(zip(self.finalists, rule.weights_.tolist(), strict=True))
 
     @property
+    def scoring_name(self) -> str:
+        """How the score is called."""
+        return scoring_name(self.scoring)
+
+    @property
     def best_name(self) -> str:
         """Name of the best finalist, or of the best that went furthest."""
         return self.leaderboard[0].name
@@ -224,7 +229,7 @@ class SearchResult:
         if self.data.lesions is not None:
             n += f" of {len(np.unique(self.data.lesions))} lesions"
         title = (
-            f"{len(self.candidates)} candidates by {scoring_name(self.scoring)}, higher is better"
+            f"{len(self.candidates)} candidates by {self.scoring_name}, higher is better"
             f" ({n}; 95 % intervals by bootstrap of lesions)"
         )
         return "\n\n".join([title, self._table(), *self.notes, *self._sentences()])
@@ -232,7 +237,7 @@ class SearchResult:
     __repr__ = __str__
 
     def _table(self) -> str:
-        header = ["candidate", "trained on", scoring_name(self.scoring), "weight", "seconds"]
+        header = ["candidate", "trained on", self.scoring_name, "weight", "seconds"]
         return text_table(header, map(_cells, self.leaderboard))
 
     def _sentences(self) -> list[str]:
