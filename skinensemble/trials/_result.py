@@ -248,7 +248,7 @@ class SearchResult:
             found.append(f"Failed: {shown}.")
         if not self.finalists:
             return [*found, f"No committee: {_NO_FINALIST}; {_MORE_TIME}."]
-        shares = ", ".join(f"{self.weights[name]:.2f} {name}" for name in self.chosen())
+        shares = " + ".join(f"{self.weights[name]:.2f} × {name}" for name in self.chosen())
         judged = f"selected without each fold and judged on it: {_spelt(self.committee_score)}"
         return [*found, f"Committee by greedy selection: {shares}; {judged}."]
 
