@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 from skinensemble.cli._aside import (
     add_hold_out,
@@ -235,7 +236,8 @@ def _write_leaderboard(found, folder: Path) -> None:
 
     found.to_csv(folder / "leaderboard.csv")
     try:
-        plot_leaderboard(found).figure.savefig(folder / "leaderboard.png")
+        figure: Any = plot_leaderboard(found).figure
+        figure.savefig(folder / "leaderboard.png")
     except MissingDependencyError as error:
         print(f"\nNo leaderboard.png: {error}")
 

@@ -89,7 +89,7 @@ def _frame(ax: Axes, shown) -> None:
     ax.set_yticks(range(len(shown)), [place.name for place in shown], size=8)
     for label, place in zip(ax.get_yticklabels(), shown, strict=True):
         label.set_color(INK if place.outcome == "finalist" else FAINT)
-        label.set_weight("bold" if place.weight else "normal")
+        label.set_fontweight("bold" if place.weight else "normal")
     ax.grid(axis="x", color=GRID, lw=0.8)
     ax.set_axisbelow(True)
     ax.tick_params(length=0)

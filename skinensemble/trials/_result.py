@@ -76,9 +76,13 @@ class SearchResult:
         As they were given.
     trials : list of Trial
         All that were done, rung by rung.
+    data : TrialData
+        What they were trained and judged on: `X`, `classes`, `targets`, `lesions`, `folds`.
     scoring : str or callable
     notes : list of str
         Where the time was over.
+    n_jobs : int or None
+        Members that :meth:`committee` trains at once.
     """
 
     candidates: Sequence[tuple[str, Any]]
@@ -97,7 +101,8 @@ class SearchResult:
     def ballots(self) -> np.ndarray:
         """Out-of-fold ballots of the finalists, shape (n_samples, n_finalists, n_classes)."""
         self._check_finalists()
-        return np.stack([trial.ballots for trial in self._finals], axis=1)
+        each = [trial.ballots for trial in self._finals if trial.ballots is not None]
+        return np.stack(each, axis=1)
 
     @cached_property
     def weights(self) -> dict[str, float]:
@@ -265,10 +270,9 @@ class SearchResult:
             raise InputError(message("committee", "no finalist", _NO_FINALIST, _MORE_TIME))
 
     def _score(self, trial: Trial) -> float:
-        truth = self.data.targets[self.data.judged(trial.share)]
-        return judge(self.scoring, truth, trial.ballots)
+        return self.data.score(trial, self.scoring)
 
-    def _figure(self, proba: np.ndarray) -> Figure:
+    def _figure(self, proba) -> Figure:
         y, lesions = self.data.targets, self.data.lesions
         groups = np.arange(len(y)) if lesions is None else lesions
         weights = lesion_weights(groups, _N_RESAMPLES, self.data.seed)

@@ -16,7 +16,7 @@ from skinensemble.exceptions import InputError, MemberError, first_few, message
 from skinensemble.trials._candidates import check_candidates
 from skinensemble.trials._records import Records
 from skinensemble.trials._result import SearchResult
-from skinensemble.trials._scoring import check_scoring, judge
+from skinensemble.trials._scoring import check_scoring
 from skinensemble.trials._trial import Trial, TrialData, run_trial
 from skinensemble.validation import (
     check_groups,
@@ -179,10 +179,10 @@ def _check_plan(n_finalists, factor, min_share) -> None:
     if not isinstance(n_finalists, numbers.Integral) or n_finalists < 1:
         why, remedy = "not a whole number from 1", "pass one such as 8"
         raise InputError(message("n_finalists", f"{n_finalists!r:.60}", why, remedy))
-    if not isinstance(factor, numbers.Real) or not 1 < factor < math.inf:
+    if not isinstance(factor, numbers.Real) or not 1 < float(factor) < math.inf:
         why, remedy = "the lesions have to grow from rung to rung", "pass one such as 3"
         raise InputError(message("factor", f"{factor!r:.60}", why, remedy))
-    if not isinstance(min_share, numbers.Real) or not 0 < min_share <= 1:
+    if not isinstance(min_share, numbers.Real) or not 0 < float(min_share) <= 1:
         why, remedy = "not a share above 0, and 1 at most", "pass one such as 0.1"
         raise InputError(message("min_share", f"{min_share!r:.60}", why, remedy))
 
@@ -211,8 +211,8 @@ def _accepted(candidates, X):
 class _Clock:
     """How much time is left."""
 
-    def __init__(self, budget):
-        if budget is not None and (not isinstance(budget, numbers.Real) or not budget > 0):
+    def __init__(self, budget: float | None) -> None:
+        if budget is not None and (not isinstance(budget, numbers.Real) or not float(budget) > 0):
             why, remedy = "not a number of seconds above 0", "pass one such as 1800, or None"
             raise InputError(message("time_budget", f"{budget!r:.60}", why, remedy))
         self.budget, self.start = budget, time.monotonic()
@@ -299,7 +299,7 @@ class _Halving:
         return trial
 
     def _score(self, trial: Trial) -> float:
-        return judge(self.scoring, self.data.targets[self.data.judged(trial.share)], trial.ballots)
+        return self.data.score(trial, self.scoring)
 
     def _best_first(self, trials) -> list[str]:
         able = [trial for trial in trials if trial.ballots is not None]

@@ -11,6 +11,7 @@ from sklearn.utils import _safe_indexing
 
 from skinensemble.committee import cast_ballot, fit_member, seeded, stack_ballots
 from skinensemble.exceptions import ImageReadError
+from skinensemble.trials._scoring import judge
 
 __all__ = ["Trial", "TrialData", "run_trial"]
 
@@ -90,6 +91,11 @@ class TrialData:
     def judged(self, share: float) -> np.ndarray:
         """Return the rows that are judged, in order."""
         return np.sort(np.concatenate([held for _, held in self.parts(share)]))
+
+    def score(self, trial: Trial, scoring) -> float:
+        """Return the score of a trial on the samples it was judged on."""
+        assert trial.ballots is not None
+        return judge(scoring, self.targets[self.judged(trial.share)], trial.ballots)
 
     def _ranks(self) -> tuple[np.ndarray, np.ndarray]:
         """Rank each sample's lesion at random among those of its class, fold 0 last; and count."""

@@ -86,9 +86,7 @@ def test_the_best_of_a_rung_are_the_first_of_the_next(clock):
     whole = search(candidates(clock), X, Y, groups=LESIONS, n_finalists=3)
     best = max(
         (trial for trial in whole.trials if trial.share < 1),
-        key=lambda trial: _search.judge(
-            "log_loss", whole.data.targets[whole.data.judged(1 / 3)], trial.ballots
-        ),
+        key=lambda trial: whole.data.score(trial, "log_loss"),
     )
     enough = seconds(whole, 1 / 3) * 2 + 0.1
     clock.now = 0.0
