@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,13 @@ from skinensemble.cli._aside import (
 from skinensemble.cli._data import Data, add_data_options, load_data
 from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._outputs import add_force, check_output
-from skinensemble.cli._screen import UsageError, comma_list, load_keras, progress_on_stderr
+from skinensemble.cli._screen import (
+    UsageError,
+    comma_list,
+    duration,
+    load_keras,
+    progress_on_stderr,
+)
 
 __all__ = ["add_parser", "run"]
 
@@ -46,7 +51,6 @@ _CHOICES = {
     "views": "with --unfreeze: of the eight ways to lay an image",
     "mixup": "with --unfreeze: parameter of the beta distribution",
 }
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 def add_parser(commands, **options) -> None:
@@ -65,7 +69,7 @@ def add_parser(commands, **options) -> None:
     _add_halving(parser.add_argument_group("search"))
     _add_decision(parser.add_argument_group("decision"))
     _add_run(parser.add_argument_group("run"))
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, go_on=_go_on)
 
 
 def _add_space(group) -> None:
@@ -102,9 +106,9 @@ def _add_halving(group) -> None:
     )
     group.add_argument(
         "--time-budget",
-        type=_seconds,
+        type=duration,
         metavar="TIME",
-        help="such as 90s, 30m or 2h; what was begun is finished (default: as long as it takes)",
+        help="such as 90s, 30m or 2h (default: as long as it takes)",
     )
     group.add_argument(
         "--max-members", type=int, metavar="N", help="of the committee (default: as many as help)"
@@ -178,6 +182,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _go_on(args: argparse.Namespace) -> str:
+    """Return what the same command finds again when it is given once more."""
+    return f"the same command goes on with the finished trials in {args.output}"
+
+
 def _candidates(args: argparse.Namespace) -> list:
     from skinensemble.builders import DEFAULT_BACKBONES
     from skinensemble.trials import make_candidates
@@ -226,8 +235,9 @@ def _outputs(args: argparse.Namespace) -> tuple[Path, Path]:
     except OSError as error:
         why, remedy = f"it cannot be made ({error.strerror})", "write elsewhere"
         raise InputError(message("--output", folder, why, remedy)) from error
-    args.output = str(folder / "cascade.h5")
-    return folder, check_output(args, "output")  # type: ignore[return-value]
+    model = argparse.Namespace(output=folder / "cascade.h5", force=args.force)
+    check_output(model, "output")
+    return folder, model.output
 
 
 def _write_leaderboard(found, folder: Path) -> None:
@@ -251,10 +261,3 @@ def _units(value) -> tuple[int, ...]:
         return () if value == "linear" else tuple(int(n) for n in str(value).split("x"))
     except ValueError:
         raise UsageError(f"--units: {value!r} is neither linear nor numbers as in 128x64") from None
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
-    if match is None or float(match[1]) <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 90s, 30m or 2h")
-    return float(match[1]) * _SECONDS[match[2]]

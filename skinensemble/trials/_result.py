@@ -205,7 +205,7 @@ class SearchResult:
             train(name, member, everything) for name, member in members
         )
         held_out = [data.folds == k for k in range(data.folds.max() + 1)]
-        other = Bunch(folds_=data.folds, lesions_=data.lesions, digests_=data.digests)
+        other = Bunch(folds_=data.folds, lesions_=data.lesions, digests_=data.digests, failures_={})
         stage = Stage(
             members,
             voting=self._rule() if voting is None else voting,
@@ -213,7 +213,8 @@ class SearchResult:
             random_state=data.seed,
         )
         ballots = self.ballots[:, [self.finalists.index(name) for name in chosen]]
-        return stage.adopt([one for (one,) in fitted], ballots, data.classes, data.targets, other)
+        voters = {name: one for name, (one,) in zip(chosen, fitted, strict=True)}
+        return stage.adopt(voters, ballots, data.classes, data.targets, other)
 
     def chosen(self, max_members=None) -> list[str]:
         """Return the names of the committee, heaviest first."""

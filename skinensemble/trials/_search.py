@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.utils import check_consistent_length, indexable
+from sklearn.utils import check_consistent_length
 
+from skinensemble._deadline import check_seconds, time_limit, with_deadline
+from skinensemble.committee import accept_all
 from skinensemble.engines import with_config
-from skinensemble.exceptions import InputError, MemberError, first_few, message
+from skinensemble.exceptions import InputError, MemberError, TimeLimitError, first_few, message
 from skinensemble.trials._candidates import check_candidates
 from skinensemble.trials._records import Records
 from skinensemble.trials._result import SearchResult
@@ -82,8 +84,8 @@ def search(
         first one eliminates more.
     time_budget : float, default=None
         Seconds; None takes as long as it takes. Each rung gets an equal part of what is left, as in
-        the paper; candidates that are not reached are out. Nothing is begun when it is over, but
-        what was begun is finished.
+        the paper; candidates that are not finished by then are out. Networks stop within a batch,
+        other classifiers finish what they began.
     folder : path-like, default=None
         Keeps each trial as soon as it is finished. The same search, after it was killed or its time
         was over, goes on there and ends with the same result.
@@ -104,7 +106,7 @@ def search(
     ------
     InputError
         When candidates, labels, groups, folds or parameters cannot be used, or `time_budget` was
-        over before the first trial.
+        over before the first trial was finished.
     ImageReadError
         Naming every image that cannot be read.
     MemberError
@@ -140,11 +142,14 @@ def search(
     check_consistent_length(X, y)
     classes, targets = check_labels(y)
     lesions = check_groups(groups, targets, classes)
-    data = _make_data(_accepted(candidates, X), classes, targets, lesions, cv, random_state)
+    data = _make_data(
+        accept_all([one for _, one in candidates], X), classes, targets, lesions, cv, random_state
+    )
     halving = _Halving(
         data, dict(candidates), scoring, Records(folder, data), clock, n_jobs, verbose
     )
-    halving.run(rungs)
+    with time_limit(clock.left, "the search"):
+        halving.run(rungs)
     return SearchResult(
         candidates=candidates,
         trials=halving.trials,
@@ -198,23 +203,11 @@ def _make_data(X, classes, targets, lesions, cv, seed) -> TrialData:
     return TrialData(X, classes, targets, lesions, folds, content_digests(X), int(seed))
 
 
-def _accepted(candidates, X):
-    """Return `X` as the candidates' own kind of samples, where they have one; nothing is run."""
-    (X,) = indexable(X)
-    for _, candidate in candidates:
-        first = candidate.steps[0][1] if hasattr(candidate, "steps") else candidate
-        if hasattr(first, "accept"):
-            return first.accept(X)
-    return X
-
-
 class _Clock:
     """How much time is left."""
 
     def __init__(self, budget: float | None) -> None:
-        if budget is not None and (not isinstance(budget, numbers.Real) or not float(budget) > 0):
-            why, remedy = "not a number of seconds above 0", "pass one such as 1800, or None"
-            raise InputError(message("time_budget", f"{budget!r:.60}", why, remedy))
+        check_seconds(time_budget=budget)
         self.budget, self.start = budget, time.monotonic()
 
     @property
@@ -231,7 +224,7 @@ class _Clock:
         """Refuse a budget in which not even one of these first trials was finished."""
         if self.budget is None or any(begun + one.seconds < self.budget for one in trials):
             return
-        why = "over before the first trial was begun"
+        why = "over before the first trial was finished"
         if trials:
             quickest = min(trials, key=lambda one: one.seconds)
             why = f"the first trial ({quickest.name}) took {quickest.seconds:.3g} s"
@@ -239,8 +232,13 @@ class _Clock:
         raise InputError(message("time_budget", f"{self.budget:g} s", why, remedy))
 
     @property
+    def left(self) -> float | None:
+        """Seconds that are left; None without a budget."""
+        return None if self.budget is None else max(self.budget - self.passed, 0.0)
+
+    @property
     def over(self) -> bool:
-        return self.budget is not None and self.passed >= self.budget
+        return self.left == 0
 
 
 @dataclass
@@ -274,14 +272,15 @@ class _Halving:
 
         def tasks():
             for at, name in enumerate(missing):
-                # One is begun in any case, lest a rung without time of its own ends it all.
-                if self.clock.over or (at and self.clock.passed >= until):
+                # The first may take longer, lest a rung without time enough ends it all.
+                left = until - self.clock.passed if at else math.inf
+                if self.clock.over or left <= 0:
                     return
-                yield delayed(run)(name, share)
+                yield delayed(run)(name, share, None if left == math.inf else left)
 
-        run = with_config(self._run)
+        run = with_deadline(with_config(self._run))
         options = {"n_jobs": self.n_jobs, "prefer": "threads", "pre_dispatch": "n_jobs"}
-        new = Parallel(batch_size=1, **options)(tasks())
+        new = [trial for trial in Parallel(batch_size=1, **options)(tasks()) if trial is not None]
         if not self.trials and not done:
             self.clock.refuse_late(begun, new)
         done |= {trial.name: trial for trial in new}
@@ -290,8 +289,12 @@ class _Halving:
             self.notes.append(f"Out of time: {len(done)} of {len(names)} were tried {where}.")
         return [done[name] for name in names if name in done]
 
-    def _run(self, name: str, share: float) -> Trial:
-        trial = run_trial(self.data, name, self.members[name], share)
+    def _run(self, name: str, share: float, left: float | None) -> Trial | None:
+        try:
+            with time_limit(left, "the rung"):
+                trial = run_trial(self.data, name, self.members[name], share)
+        except TimeLimitError:
+            return None
         self.records.write(trial, self.members[name])
         if self.verbose:
             outcome = f"failed, {trial.error}" if trial.error else f"{self._score(trial):.4f}"

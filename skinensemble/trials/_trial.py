@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 
 from skinensemble.committee import cast_ballot, fit_member, seeded, stack_ballots
-from skinensemble.exceptions import ImageReadError
+from skinensemble.exceptions import ImageReadError, TimeLimitError
 from skinensemble.trials._scoring import judge
 
 __all__ = ["Trial", "TrialData", "run_trial"]
@@ -118,6 +118,8 @@ def run_trial(data: TrialData, name: str, member, share: float) -> Trial:
     ------
     ImageReadError
         When images cannot be read, which is no fault of the candidate.
+    TimeLimitError
+        When the time of the search was over, which is none either.
     """
     start, parts = time.monotonic(), data.parts(share)
     rows = data.judged(share)
@@ -127,7 +129,7 @@ def run_trial(data: TrialData, name: str, member, share: float) -> Trial:
         for one, (_, held) in zip(fitted, parts, strict=True):
             ballots[held] = cast_ballot(name, one, _safe_indexing(data.X, held), data.classes)
         checked = stack_ballots([ballots[rows]], [name])[:, 0]
-    except ImageReadError:
+    except (ImageReadError, TimeLimitError):
         raise
     except Exception as error:  # of any kind: that is what trials are for
         text = str(error).removeprefix(f"member: {name} – ") or type(error).__name__

@@ -282,7 +282,7 @@ def test_lesions_that_are_not_given_are_a_warning():
         ({"n_finalists": 0}, r"n_finalists: 0 – not a whole number from 1"),
         ({"factor": 1}, r"factor: 1 – the lesions have to grow from rung to rung"),
         ({"min_share": 0}, r"min_share: 0 – not a share above 0"),
-        ({"time_budget": 0}, r"time_budget: 0 – not a number of seconds above 0"),
+        ({"time_budget": 0}, r"time_budget: 0 – not a positive number of seconds"),
         ({"random_state": None}, r"random_state: None – a search that cannot be repeated"),
         ({"cv": 40}, r"folds: cv=40"),
         ({"y": ["nv"] * len(Y)}, r"y: \d+ labels – there is one class only"),

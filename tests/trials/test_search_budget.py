@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from committees import Scripted, committee, lesion_table
@@ -9,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.naive_bayes import GaussianNB
 
 from skinensemble import search
+from skinensemble._deadline import check_deadline
 from skinensemble.exceptions import InputError
 from skinensemble.trials import _search, _trial
 
@@ -109,7 +112,9 @@ def test_a_budget_that_is_over_before_anything_is_an_error(clock):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_search, "content_digests", late)
-        with pytest.raises(InputError, match=r"time_budget: 3 s – over before the first trial"):
+        with pytest.raises(
+            InputError, match=r"time_budget: 3 s – over before the first trial was fin"
+        ):
             search(committee(), X, Y, groups=LESIONS, time_budget=3)
 
 
@@ -141,3 +146,28 @@ def test_finalists_that_all_fail_leave_a_leaderboard():
     found = search([("one", Late()), ("two", Late())], X, Y, groups=LESIONS, n_finalists=1)
     assert found.finalists == []
     assert sorted(place.outcome for place in found.leaderboard) == ["failed", "out"]
+
+
+class Patient(Slow):
+    """Asks how much time is left, as networks do."""
+
+    def fit(self, X, y):
+        for _ in range(1000):
+            time.sleep(0.01)
+            check_deadline("its training")
+        return super().fit(X, y)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_training_that_asks_is_stopped_and_is_no_failure(n_jobs):
+    clock = Clockwork()
+    candidates = [("quick", GaussianNB()), *((f"p{i}", Patient(lambda: clock)) for i in range(3))]
+    first = next(s for s in range(99) if np.random.default_rng(s).permutation(4)[0] == 0)
+    options = {"n_finalists": 1, "n_jobs": n_jobs, "random_state": first}
+    began = time.monotonic()
+    found = search(candidates, X, Y, groups=LESIONS, time_budget=1, **options)
+    assert time.monotonic() - began < 4
+    outcomes = {place.name: place.outcome for place in found.leaderboard}
+    assert outcomes == {"quick": "finalist"} | {f"p{i}": "not tried" for i in range(3)}
+    with pytest.raises(InputError, match=r"0\.05 s – over before the first trial was finished"):
+        search(candidates[1:], X, Y, groups=LESIONS, time_budget=0.05, n_jobs=n_jobs)
