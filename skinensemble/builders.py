@@ -8,7 +8,7 @@ from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.members import TransferClassifier
 from skinensemble.stage import Stage
 
-__all__ = ["DEFAULT_BACKBONES", "make_diagnosis", "make_stage"]
+__all__ = ["DEFAULT_BACKBONES", "make_diagnosis", "make_stage", "weights_of"]
 
 DEFAULT_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 """Backbones whose ImageNet weights need no weights host (extra ``offline``)."""
@@ -46,17 +46,13 @@ def make_stage(
     -------
     Stage
     """
-    given = weights if isinstance(weights, dict) else dict.fromkeys(_names(backbones), weights)
-    unknown = sorted(set(given) - set(_names(backbones)))
-    if unknown:
-        why = f"not among the backbones {first_few(_names(backbones))}"
-        raise InputError(message("weights", first_few(unknown), why, "correct the names"))
+    given = weights_of(_names(backbones), weights)
     members = [
         backbone
         if isinstance(backbone, tuple)
         else (
             backbone,
-            TransferClassifier(backbone, weights=given.get(backbone, "imagenet"), **options),
+            TransferClassifier(backbone, weights=given[backbone], **options),
         )
         for backbone in backbones
     ]
@@ -71,6 +67,28 @@ def make_stage(
         time_limit=time_limit,
         member_time_limit=member_time_limit,
     )
+
+
+def weights_of(backbones, weights) -> dict:
+    """Return the weights of each backbone, in the order of the backbones.
+
+    Parameters
+    ----------
+    backbones : sequence of str
+    weights : {"imagenet", None}, path, or dict of backbone name to one of these
+        A dict leaves the others at ``"imagenet"``.
+
+    Raises
+    ------
+    InputError
+        When the dict names a backbone that is not among them.
+    """
+    given = weights if isinstance(weights, dict) else dict.fromkeys(backbones, weights)
+    unknown = sorted(set(given) - set(backbones))
+    if unknown:
+        why = f"not among the backbones {first_few(backbones)}"
+        raise InputError(message("weights", first_few(unknown), why, "correct the names"))
+    return {name: given.get(name, "imagenet") for name in backbones}
 
 
 def make_diagnosis(triage: Stage, voting="soft") -> Stage:

@@ -7,10 +7,11 @@ import pytest
 import sklearn
 from committees import MALIGNANT, Recorder, committee, lesion_table, notebook
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from skinensemble import Cascade, CollapsedMember, SoftVote, Stage, ThresholdVote, load
-from skinensemble.cascade import make_cascade
+from skinensemble.cascade import cascade_around, make_cascade
 from skinensemble.exceptions import InputError
 from skinensemble.persistence import save
 
@@ -116,3 +117,35 @@ def test_an_unknown_rule_is_named(data):
     X, y, lesions = data
     with pytest.raises(InputError, match="voting: 'sofd' – not one of"):
         Cascade("sofd", Stage(committee(), cv=2)).fit(X, y, groups=lesions)
+
+
+@pytest.mark.parametrize("refer", [None, 0.8])
+def test_around_a_stage_it_is_what_fitting_it_gives(data, cascade, refer):
+    X, y, lesions = data
+    rule = ThresholdVote(min_sensitivity=0.9)
+    fitted = Cascade(rule, Stage(committee(), cv=3), refer=refer, random_state=0)
+    fitted.fit(X, y, groups=lesions)
+    around = cascade_around(fitted.diagnosis_, rule, refer=refer)
+    np.testing.assert_array_equal(around.predict_proba(X), fitted.predict_proba(X))
+    assert around.verdicts(X) == fitted.verdicts(X)
+    assert around.certificate_ == fitted.certificate_ is not None
+    assert around.n_features_in_ == X.shape[1]
+
+
+def test_around_a_stage_it_is_saved_and_certified_anew(data, cascade, tmp_path):
+    X, _, _ = data
+    around = cascade_around(cascade.diagnosis_)
+    around.save(tmp_path / "around.h5")
+    again = load(tmp_path / "around.h5")
+    np.testing.assert_array_equal(again.predict_proba(X), around.predict_proba(X))
+    new = lesion_table(300, seed=5)
+    assert around.certify(*new[:2], groups=new[2], min_sensitivity=0.8).minimum == 0.8
+
+
+def test_only_a_fitted_stage_of_both_sides_has_a_cascade_around_it(cascade):
+    with pytest.raises(NotFittedError):
+        cascade_around(Stage(committee()))
+    with pytest.raises(InputError, match="malignant"):
+        cascade_around(cascade.diagnosis_, malignant=("akiec", "bcc", "bkl", "mel", "nv"))
+    with pytest.raises(InputError, match="voting: 'loudest'"):
+        cascade_around(cascade.diagnosis_, "loudest")

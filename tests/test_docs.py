@@ -32,6 +32,7 @@ PUBLIC = (
     "report",
     "taxonomy",
     "thresholds",
+    "trials",
     "voting",
 )
 PAGES = sorted(page.stem for page in DOCS.glob("*.rst") if ">>> " in page.read_text("utf-8"))

@@ -30,7 +30,17 @@ LEAVES = (
 )
 ROOMS = (
     *("images", "backbones", "engines", "features", "members", "voting", "metrics", "comparison"),
-    *("committee", "stage", "builders", "routing", "referral", "verdict", "cascade", "report"),
+    *(
+        "committee",
+        "stage",
+        "builders",
+        "trials",
+        "routing",
+        "referral",
+        "verdict",
+        "cascade",
+        "report",
+    ),
     *("plots", "datasets", "demo", "cli"),
 )
 # Among themselves, leaves may use those before them.

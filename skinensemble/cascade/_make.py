@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
 from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
 from skinensemble.cascade._cascade import Cascade
+from skinensemble.cascade._stages import adopt_members, shared_triage
 from skinensemble.exceptions import InputError, message
-from skinensemble.taxonomy import MALIGNANT
+from skinensemble.stage import Stage
+from skinensemble.taxonomy import MALIGNANT, malignant_mask
 from skinensemble.voting import EarlyExitVote, ThresholdVote, VotingRule, resolve_voting_rule
 
-__all__ = ["make_cascade"]
+__all__ = ["cascade_around", "make_cascade"]
 
 
 def make_cascade(
@@ -101,6 +106,58 @@ def make_cascade(
         verbose=verbose,
         time_limit=time_limit,
     )
+
+
+def cascade_around(
+    diagnosis: Stage, voting: str | VotingRule = "soft", *, malignant=MALIGNANT, refer=None
+) -> Cascade:
+    """Build a fitted cascade around a fitted stage of diagnoses, whose members vote in the triage.
+
+    Nothing is trained: the probabilities of the types, added up by side, are the ballots of the
+    triage, and only its rule learns from those that are out of fold.
+
+    Parameters
+    ----------
+    diagnosis : Stage
+        Fitted, such as the committee of a :func:`~skinensemble.search`. It becomes part of the
+        cascade.
+    voting : str or VotingRule, default="soft"
+        Rule of the triage.
+    malignant, refer
+        As in :class:`Cascade`.
+
+    Returns
+    -------
+    Cascade
+        What ``Cascade(voting, diagnosis).fit`` gives on the same folds.
+
+    Raises
+    ------
+    InputError
+        When the labels are of one side only, or a parameter cannot be used.
+    CertificateError
+        When the rule promises more than the lesions can prove.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> X, y = load_wine(return_X_y=True)
+    >>> stage = Stage([("bayes", GaussianNB())]).fit(X, y, groups=np.arange(len(y)))
+    >>> cascade_around(stage, malignant=[2]).predict_malignant(X[-3:])
+    array([ True,  True,  True])
+    """
+    check_is_fitted(diagnosis)
+    cascade = Cascade(voting, clone(diagnosis), malignant=malignant, refer=refer)
+    cascade._check_params()
+    mask = malignant_mask(diagnosis.classes_, malignant)
+    cascade.classes_, cascade.malignant_ = diagnosis.classes_, diagnosis.classes_[mask]
+    cascade.diagnosis_ = diagnosis
+    triage = shared_triage(cascade.diagnosis, cascade.malignant_, voting)
+    cascade.triage_ = adopt_members(triage, diagnosis, mask, None)
+    cascade._learn_referral()
+    return cascade._copy_feature_names()
 
 
 def _for_types(voting: str | VotingRule) -> str | VotingRule:

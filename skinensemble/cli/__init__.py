@@ -1,4 +1,4 @@
-"""The command line: ``skinensemble train``, ``predict``, ``evaluate``, ``info`` and more.
+"""The command line: ``skinensemble train``, ``search``, ``predict``, ``evaluate`` and more.
 
 Each command is a module here with two functions: ``add_parser`` describes its options, ``run``
 does the work. What a command needs is imported in ``run``, so that help is there at once.
@@ -16,14 +16,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 from skinensemble import __version__
-from skinensemble.cli import backbones, demo, evaluate, info, predict, train
+from skinensemble.cli import backbones, demo, evaluate, info, predict, search, train
 from skinensemble.cli._engines import chosen_engine
 from skinensemble.cli._light import go_light
 from skinensemble.cli._screen import UsageError, spoken
 
 __all__ = ["main"]
 
-_COMMANDS = (train, predict, evaluate, info, backbones, demo)
+_COMMANDS = (train, search, predict, evaluate, info, backbones, demo)
 _EPILOG = "Research software, not a medical device: no verdict replaces a physician."
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import tempfile
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from skinensemble.exceptions import InputError, message
 
-__all__ = ["add_force", "check_output", "write_csv"]
+__all__ = ["add_force", "check_output"]
 
 
 def add_force(parser) -> None:
@@ -42,16 +39,3 @@ def check_output(args: argparse.Namespace, name: str) -> Path | None:
         why = f"nothing can be written to {path.absolute().parent} ({error.strerror})"
         remedy = "make the folder, change its rights, or write elsewhere"
         raise InputError(message(option, path, why, remedy)) from error
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table to a file that is replaced in one step."""
-    from skinensemble.persistence._atomic import replace_file, write_all
-
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    # Names of files need not be valid Unicode; their bytes come back as they were.
-    data = text.getvalue().encode("utf-8", "surrogateescape")
-    replace_file(path, len(data), lambda file: write_all(file, data))

@@ -36,6 +36,8 @@ _WORDS = {
     "on_error: drop": "--on-member-error: drop",
     "min_members": "--min-members",
     "see failures_": "see `skinensemble info`",
+    "lower min_share; with folder= what was finished": "lower --min-share; what was finished",
+    "or go on with the same folder": "or go on with the same --output",
 }
 _PARAMETER = re.compile(
     r"""\b(cv|engine|epochs|groups|image_size|max_skipped|min_sensitivity|min_accuracy|on_error"""

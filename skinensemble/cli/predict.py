@@ -12,11 +12,12 @@ from typing import Any
 
 from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._light import is_light, start_again, try_out
-from skinensemble.cli._outputs import add_force, check_output, write_csv
+from skinensemble.cli._outputs import add_force, check_output
 from skinensemble.cli._results import VerdictCsv, VerdictTable, isic_line
 from skinensemble.cli._screen import UsageError, count, print_json, progress_on_stderr
 from skinensemble.cli.evaluate import check_model, load_cascade
 from skinensemble.exceptions import ImageReadError, InputError, first_few, message
+from skinensemble.tables import write_csv
 
 __all__ = ["add_parser", "run"]
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-from pathlib import Path
 
+from skinensemble.cli._aside import (
+    add_hold_out,
+    add_malignant,
+    add_weights,
+    check_malignant,
+    hold_out,
+    judge_aside,
+    number_or_name,
+    size_of,
+)
 from skinensemble.cli._data import Data, add_data_options, load_data
 from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._limits import add_limit_options, chosen_limits, how_to_go_on
 from skinensemble.cli._outputs import add_force, check_output
-from skinensemble.cli._screen import UsageError, comma_list, count, load_keras, progress_on_stderr
+from skinensemble.cli._screen import UsageError, comma_list, load_keras, progress_on_stderr
 
 __all__ = ["add_parser", "run"]
 
@@ -46,20 +54,12 @@ def _add_model_options(group) -> None:
         help="one member per backbone and stage; may be repeated (default: EfficientNet-Lite0, 1"
         " and 2; see `skinensemble backbones`)",
     )
-    group.add_argument(
-        "--weights",
-        action="append",
-        type=_weights,
-        default=[],
-        metavar="NAME=PATH",
-        help="weights file of a backbone, or NAME=none for random ones; may be repeated (default:"
-        " the ImageNet weights)",
-    )
+    add_weights(group)
     group.add_argument("--image-size", type=int, metavar="PIXELS", help="(default: the backbone's)")
     group.add_argument("--folds", type=int, help="of the out-of-fold votes (default: 5)")
     group.add_argument(
         "--unfreeze",
-        type=_unfreeze,
+        type=number_or_name,
         metavar="PART",
         help="fine-tune this part of each backbone too: so many blocks, a share of the blocks such"
         " as 0.4, the layers after the one of this name, or all (default: the head alone)",
@@ -102,23 +102,11 @@ def _add_decision_options(group) -> None:
         help="certify that at least this share of the malignant lesions is found, such as 0.95",
     )
     group.add_argument("--confidence", type=float, default=0.95, help="of that (default: 0.95)")
-    group.add_argument(
-        "--malignant",
-        type=comma_list,
-        metavar="CODE[,CODE…]",
-        help="diagnoses that count as malignant (default: akiec,bcc,mel)",
-    )
+    add_malignant(group)
 
 
 def _add_run_options(group) -> None:
-    group.add_argument(
-        "--hold-out",
-        type=_share,
-        default=0.2,
-        metavar="SHARE",
-        help="share of the lesions kept aside for the figures printed at the end, rounded to 1/2,"
-        " 1/3, 1/4 …; 0 for none (default: 0.2)",
-    )
+    add_hold_out(group)
     group.add_argument("--store", metavar="DIR", help="folder that keeps features between runs")
     add_engine_options(group)
     group.add_argument(
@@ -146,8 +134,8 @@ def run(args: argparse.Namespace) -> int:
     except InputError as error:
         raise UsageError(str(error)) from error
     data = load_data(args)
-    _check_malignant(args, data)
-    train, test = _hold_out(data, args)
+    check_malignant(args, data)
+    train, test = hold_out(data, args)
     try:
         _check_certificate(cascade, train)
     except CertificateError as error:
@@ -158,9 +146,9 @@ def run(args: argparse.Namespace) -> int:
     with progress_on_stderr(args.quiet):
         cascade.fit(train.images, train.target, groups=train.groups)
         cascade.save(output)
-    print(f"Saved {output}: trained on {_size(train)}.")
+    print(f"Saved {output}: trained on {size_of(train)}.")
     if test is not None:
-        _judge(cascade, test, args)
+        judge_aside(cascade, test, args)
     elif cascade.certificate_ is not None:
         print(f"Promised: {cascade.certificate_}")
     return 0
@@ -211,37 +199,6 @@ def _build(args: argparse.Namespace):
     return cascade.set_params(diagnosis__verbose=lines)
 
 
-def _check_malignant(args: argparse.Namespace, data: Data) -> None:
-    import numpy as np
-
-    from skinensemble.exceptions import InputError, first_few, message
-
-    known = np.unique(data.target).tolist()
-    unknown = [code for code in args.malignant or () if code not in known]
-    if unknown:
-        why = f"the data have {first_few(known)}"
-        raise InputError(message("--malignant", first_few(unknown), why, "correct the codes"))
-
-
-def _hold_out(data: Data, args: argparse.Namespace) -> tuple[Data, Data | None]:
-    """Keep whole lesions aside: one fold of k, stratified by diagnosis."""
-    import numpy as np
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    from skinensemble.validation import check_groups, check_labels, lesion_folds
-
-    if args.hold_out == 0:
-        return data, None
-    classes, encoded = check_labels(data.target)
-    lesions = check_groups(data.groups, encoded, classes)
-    lesions = np.arange(len(encoded)) if lesions is None else lesions
-    k = max(2, round(1 / args.hold_out))
-    lesion_folds(encoded, lesions, k, classes=classes)  # refuses classes that are too rare
-    folds = StratifiedGroupKFold(k, shuffle=True, random_state=args.seed)
-    train, test = next(folds.split(encoded, encoded, lesions))
-    return data.part(train), data.part(test)
-
-
 def _check_certificate(cascade, train: Data) -> None:
     """Refuse a promise that the lesions cannot prove before any image passes a network."""
     import numpy as np
@@ -251,41 +208,3 @@ def _check_certificate(cascade, train: Data) -> None:
         triage = cascade.triage
         rule = triage.voting_rule() if hasattr(triage, "voting_rule") else triage
         rule.check_targets(malignant.astype(int), train.groups)
-
-
-def _judge(cascade, test: Data, args: argparse.Namespace) -> None:
-    from skinensemble.report import evaluate
-
-    with progress_on_stderr(args.quiet):
-        report = evaluate(cascade, test.images, test.target, groups=test.groups)
-    print(f"\nOn {_size(test)} kept aside:\n\n{report}")
-
-
-def _size(data: Data) -> str:
-    images = count(len(data.images), "image")
-    return (
-        images if data.groups is None else f"{images} of {count(len(set(data.groups)), 'lesion')}"
-    )
-
-
-def _weights(text: str) -> tuple[str, str | None]:
-    name, separator, source = text.partition("=")
-    if not (separator and name and source):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH")
-    if source in ("none", "imagenet"):
-        return name, None if source == "none" else source
-    return name, str(Path(source).expanduser())
-
-
-def _unfreeze(text: str) -> str | float:
-    for number in (int, float):
-        with contextlib.suppress(ValueError):
-            return number(text)
-    return text
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 0.5:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 0.5")
-    return value

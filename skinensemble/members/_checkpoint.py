@@ -49,14 +49,7 @@ class Checkpoint:
 
     def __init__(self, folder: str | os.PathLike[str] | None, name: str, *parts: Any) -> None:
         self.epoch, self.done = 0, False
-        digest = hashlib.sha256(f"checkpoint {_VERSION}".encode())
-        for part in parts:
-            if isinstance(part, np.ndarray):
-                digest.update(f"{part.dtype.str} {part.shape}".encode())
-                digest.update(np.ascontiguousarray(part).data)
-            else:
-                digest.update(json.dumps(part, sort_keys=True, default=repr).encode())
-        file = f"{name}-{digest.hexdigest()[:24]}.checkpoint"
+        file = f"{name}-{digest_of(*parts)}.checkpoint"
         self.path = None if folder is None else Path(folder) / file
 
     def restore(self, model) -> dict[str, list[float]]:
@@ -72,7 +65,8 @@ class Checkpoint:
                 for i, variable in enumerate(variables)
             ]
         except ModelFileError as error:
-            self._set_aside(error)
+            self.done = False
+            set_aside(self.path, error, "the training starts again")
             return {}
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
@@ -106,16 +100,29 @@ class Checkpoint:
         arrays = {f"{i:04d}": np.asarray(one) for i, one in enumerate(variables)}
         write_container(self.path, {"epoch": epoch, "done": done, "history": history}, arrays)
 
-    def _set_aside(self, error: ModelFileError) -> None:
-        assert self.path is not None
-        self.done = False
-        with contextlib.suppress(OSError):
-            self.path.replace(self.path.with_suffix(".damaged"))
-        why = f"it cannot be used ({error})"
-        remedy = "the training starts again; the file is kept as .damaged"
-        warnings.warn(
-            message("checkpoint", self.path, why, remedy), CheckpointWarning, stacklevel=4
-        )
+
+def digest_of(*parts: Any) -> str:
+    """Return a digest of all that a result depends on: JSON, or arrays.
+
+    What JSON does not know counts by its ``repr``.
+    """
+    digest = hashlib.sha256(f"checkpoint {_VERSION}".encode())
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype.str} {part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+        else:
+            digest.update(json.dumps(part, sort_keys=True, default=repr).encode())
+    return digest.hexdigest()[:24]
+
+
+def set_aside(path: Path, error: ModelFileError, outcome: str) -> None:
+    """Keep a damaged file under another name, with a warning that says what happens now."""
+    with contextlib.suppress(OSError):
+        path.replace(path.with_suffix(".damaged"))
+    why = f"it cannot be used ({error})"
+    remedy = f"{outcome}; the file is kept as .damaged"
+    warnings.warn(message("checkpoint", path, why, remedy), CheckpointWarning, stacklevel=4)
 
 
 def _variables(model) -> list:

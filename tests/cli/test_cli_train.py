@@ -11,8 +11,8 @@ import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
 from skinensemble.cli import main
+from skinensemble.cli._aside import hold_out
 from skinensemble.cli._data import load_data
-from skinensemble.cli.train import _hold_out
 
 
 def parse(*args: str) -> argparse.Namespace:
@@ -76,7 +76,7 @@ def test_hold_out_keeps_whole_lesions_and_is_the_benchmark_split(train_args):
     args = parse(*train_args)
     args.hold_out = 0.2
     data = load_data(args)
-    train, test = _hold_out(data, args)
+    train, test = hold_out(data, args)
     assert set(train.groups).isdisjoint(test.groups)
     assert len(train.target) + len(test.target) == len(data.target)
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)

@@ -1,0 +1,129 @@
+"""What the commands that train share: lesions kept aside, and what counts as malignant."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+
+from skinensemble.cli._data import Data
+from skinensemble.cli._screen import comma_list, count, progress_on_stderr
+
+__all__ = [
+    "add_hold_out",
+    "add_malignant",
+    "add_weights",
+    "check_malignant",
+    "hold_out",
+    "judge_aside",
+    "number_or_name",
+    "size_of",
+]
+
+
+def add_weights(group) -> None:
+    """Add ``--weights``."""
+    group.add_argument(
+        "--weights",
+        action="append",
+        type=_weights,
+        default=[],
+        metavar="NAME=PATH",
+        help="weights file of a backbone, or NAME=none for random ones; may be repeated (default:"
+        " the ImageNet weights)",
+    )
+
+
+def add_malignant(group) -> None:
+    """Add ``--malignant``."""
+    group.add_argument(
+        "--malignant",
+        type=comma_list,
+        metavar="CODE[,CODE…]",
+        help="diagnoses that count as malignant (default: akiec,bcc,mel)",
+    )
+
+
+def add_hold_out(group) -> None:
+    """Add ``--hold-out``."""
+    group.add_argument(
+        "--hold-out",
+        type=_share,
+        default=0.2,
+        metavar="SHARE",
+        help="share of the lesions kept aside for the figures printed at the end, rounded to 1/2,"
+        " 1/3, 1/4 …; 0 for none (default: 0.2)",
+    )
+
+
+def check_malignant(args: argparse.Namespace, data: Data) -> None:
+    """Refuse codes that the data do not have."""
+    import numpy as np
+
+    from skinensemble.exceptions import InputError, first_few, message
+
+    known = np.unique(data.target).tolist()
+    unknown = [code for code in args.malignant or () if code not in known]
+    if unknown:
+        why = f"the data have {first_few(known)}"
+        raise InputError(message("--malignant", first_few(unknown), why, "correct the codes"))
+
+
+def hold_out(data: Data, args: argparse.Namespace) -> tuple[Data, Data | None]:
+    """Keep whole lesions aside: one fold of k, stratified by diagnosis."""
+    import numpy as np
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    from skinensemble.validation import check_groups, check_labels, lesion_folds
+
+    if args.hold_out == 0:
+        return data, None
+    classes, encoded = check_labels(data.target)
+    lesions = check_groups(data.groups, encoded, classes)
+    lesions = np.arange(len(encoded)) if lesions is None else lesions
+    k = max(2, round(1 / args.hold_out))
+    lesion_folds(encoded, lesions, k, classes=classes)  # refuses classes that are too rare
+    folds = StratifiedGroupKFold(k, shuffle=True, random_state=args.seed)
+    train, test = next(folds.split(encoded, encoded, lesions))
+    return data.part(train), data.part(test)
+
+
+def judge_aside(cascade, test: Data, args: argparse.Namespace) -> None:
+    """Print the report on the lesions kept aside."""
+    from skinensemble.report import evaluate
+
+    with progress_on_stderr(args.quiet):
+        report = evaluate(cascade, test.images, test.target, groups=test.groups)
+    print(f"\nOn {size_of(test)} kept aside:\n\n{report}")
+
+
+def size_of(data: Data) -> str:
+    """Return how many images of how many lesions there are."""
+    images = count(len(data.images), "image")
+    return (
+        images if data.groups is None else f"{images} of {count(len(set(data.groups)), 'lesion')}"
+    )
+
+
+def number_or_name(text: str) -> str | float:
+    """Return what a word of the command line stands for."""
+    for number in (int, float):
+        with contextlib.suppress(ValueError):
+            return number(text)
+    return text
+
+
+def _weights(text: str) -> tuple[str, str | None]:
+    name, separator, source = text.partition("=")
+    if not (separator and name and source):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH")
+    if source in ("none", "imagenet"):
+        return name, None if source == "none" else source
+    return name, str(Path(source).expanduser())
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 0.5:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 0.5")
+    return value

@@ -1,0 +1,90 @@
+"""Finished trials in a folder, so that a search that was killed goes on where it stood."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+
+from skinensemble.exceptions import InputError, ModelFileError, message
+from skinensemble.members._checkpoint import digest_of, set_aside
+from skinensemble.persistence.container import read_container, write_container
+from skinensemble.trials._trial import Trial, TrialData
+
+__all__ = ["Records"]
+
+# What a classifier says, where it keeps things and how many help changes no ballot.
+_IDLE = ("verbose", "n_jobs", "store", "checkpoint")
+
+
+class Records:
+    """Trials in a folder, each in a file named after a digest of all that its ballots depend on.
+
+    Other images, labels, lesions, folds, parameters or another seed find no file; so any number of
+    searches share a folder, by one process or several. Trials that failed are not kept.
+
+    Parameters
+    ----------
+    folder : path-like or None
+        Made when it is needed; None keeps nothing.
+    data : TrialData
+
+    Raises
+    ------
+    InputError
+        When the samples cannot be told from others by their content.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None, data: TrialData) -> None:
+        self.folder, self._data = None if folder is None else Path(folder).expanduser(), data
+        if folder is None:
+            return
+        if data.digests is None:
+            why = "samples of this type cannot be told from others, so no trial would be found"
+            remedy = "pass an array, a DataFrame of numbers or images, or leave out the folder"
+            raise InputError(message("folder", folder, why, remedy))
+        lesions = np.arange(0) if data.lesions is None else data.lesions
+        parts = (data.digests, data.targets, lesions, data.folds, data.classes.tolist(), data.seed)
+        self._digest = digest_of("trials", *parts)
+
+    def read(self, name: str, member, share: float) -> Trial | None:
+        """Return a trial that was finished before; None when it has to be done."""
+        path = self._path(name, member, share)
+        if path is None or not path.exists():
+            return None
+        shape = len(self._data.judged(share)), len(self._data.classes)
+        try:
+            container = read_container(path)
+            ballots = container.read("ballots", shape=shape, dtype=np.float64)
+        except ModelFileError as error:
+            set_aside(path, error, "the trial is done again")
+            return None
+        return Trial(name, share, float(container.config.get("seconds", 0)), ballots)
+
+    def write(self, trial: Trial, member) -> None:
+        """Keep a trial, at once and whole."""
+        path = self._path(trial.name, member, trial.share)
+        if path is None or trial.ballots is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        config = {"name": trial.name, "share": trial.share, "seconds": trial.seconds}
+        write_container(path, config, {"ballots": trial.ballots})
+
+    def _path(self, name: str, member, share: float) -> Path | None:
+        if self.folder is None:
+            return None
+        quiet = clone(member)
+        idle = [key for key in member.get_params() if key.rpartition("__")[2] in _IDLE]
+        if idle:
+            quiet.set_params(**dict.fromkeys(idle))
+        try:
+            identity = joblib.hash(quiet)
+        except Exception:  # of any kind: a lambda, or a class that pickles in a way of its own
+            return None
+        digest = digest_of(self._digest, name, identity, share)
+        readable = re.sub(r"[^\w.=-]+", "-", name)[:60]
+        return self.folder / f"{readable}-{digest}.trial"

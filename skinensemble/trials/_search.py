@@ -1,0 +1,315 @@
+"""Successive halving: many candidates on few lesions, few candidates on all of them."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.utils import check_consistent_length
+
+from skinensemble._deadline import check_seconds, time_limit, with_deadline
+from skinensemble.committee import accept_all
+from skinensemble.engines import with_config
+from skinensemble.exceptions import InputError, MemberError, TimeLimitError, first_few, message
+from skinensemble.trials._candidates import check_candidates
+from skinensemble.trials._records import Records
+from skinensemble.trials._result import SearchResult
+from skinensemble.trials._scoring import check_scoring
+from skinensemble.trials._trial import Trial, TrialData, run_trial
+from skinensemble.validation import (
+    check_groups,
+    check_labels,
+    content_digests,
+    group_copies,
+    lesion_folds,
+)
+
+__all__ = ["plan_rungs", "search"]
+
+
+def search(
+    candidates,
+    X,
+    y,
+    *,
+    groups=None,
+    scoring="log_loss",
+    n_finalists=8,
+    cv=None,
+    factor=3,
+    min_share=0.1,
+    time_budget=None,
+    folder=None,
+    n_jobs=None,
+    random_state=0,
+    verbose=0,
+) -> SearchResult:
+    """Try many candidates, most of them briefly, and choose a committee of the best.
+
+    Successive halving [1]_: all candidates are trained on a small share of the lesions and judged
+    on a fold that none of them sees; the better ones go on to `factor` times as many lesions. The
+    last ones, the finalists, are trained on all folds but one, in turn, and so get the out-of-fold
+    ballots from which a committee is selected [2]_. The shares are nested, and no lesion is ever
+    split between training and judging. With no more candidates than finalists, all of them get
+    ballots, and the committee is selected from all.
+
+    Parameters
+    ----------
+    candidates : list of (str, classifier)
+        As the members of a :class:`Stage`; :func:`~skinensemble.make_candidates` builds them from a
+        grid. Candidates of one backbone share its features and activations.
+    X : array-like or list of length n_samples
+        Whatever the candidates take: features, images, paths.
+    y : array-like of shape (n_samples,)
+        Labels.
+    groups : array-like of shape (n_samples,), default=None
+        Lesion of each sample; without it a warning says what that risks.
+    scoring : str or callable, default="log_loss"
+        What to be best by, as the `metric` of :class:`GreedyVote`: "log_loss", "brier",
+        "accuracy", "balanced_accuracy" or "roc_auc", all of them the higher the better (losses are
+        negative), or ``scoring(y, proba) -> float`` with class indices. Class weights move
+        probabilities, which "roc_auc" alone does not mind.
+    n_finalists : int, default=8
+        How many candidates are trained on every fold.
+    cv : int or splitter or iterable, default=None
+        Folds; None is 5. Grouped by lesion and stratified by class.
+    factor : float, default=3
+        Above 1: by how much the lesions grow from rung to rung.
+    min_share : float, default=0.1
+        The smallest share of the lesions that says anything. Where that leaves too few rungs, the
+        first one eliminates more.
+    time_budget : float, default=None
+        Seconds; None takes as long as it takes. Each rung gets an equal part of what is left, as in
+        the paper; candidates that are not finished by then are out. Networks stop within a batch,
+        other classifiers finish what they began.
+    folder : path-like, default=None
+        Keeps each trial as soon as it is finished. The same search, after it was killed or its time
+        was over, goes on there and ends with the same result.
+    n_jobs : int, default=None
+        Trials at once, in threads unless a ``joblib.parallel_config`` says otherwise.
+    random_state : int, default=0
+        Seeds the folds, the shares, the order of the trials, and every candidate whose own
+        ``random_state`` is None, by its name.
+    verbose : int, default=0
+        1 prints a line for each trial.
+
+    Returns
+    -------
+    SearchResult
+        Prints as a leaderboard; its ``committee()`` is a fitted :class:`Stage`.
+
+    Raises
+    ------
+    InputError
+        When candidates, labels, groups, folds or parameters cannot be used, or `time_budget` was
+        over before the first trial was finished.
+    ImageReadError
+        Naming every image that cannot be read.
+    MemberError
+        When all candidates failed; otherwise those that did are on the leaderboard, with the error.
+
+    References
+    ----------
+    .. [1] K. Jamieson, A. Talwalkar, "Non-stochastic best arm identification and hyperparameter
+       optimization", AISTATS 2016. arXiv:1502.07943
+    .. [2] R. Caruana, A. Niculescu-Mizil, G. Crew, A. Ksikes, "Ensemble selection from libraries of
+       models", ICML 2004. doi:10.1145/1015330.1015432
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> candidates = [
+    ...     (f"lda, shrinkage={s}", LinearDiscriminantAnalysis(solver="lsqr", shrinkage=s))
+    ...     for s in (0.01, 0.1, 0.5, 0.9)
+    ... ]
+    >>> found = search([*candidates, ("bayes", GaussianNB())], X, y, groups=range(len(y)),
+    ...                n_finalists=2, cv=3)
+    >>> found.best_name
+    'lda, shrinkage=0.01'
+    >>> found.committee().predict_proba(X[:2]).shape
+    (2, 2)
+    """
+    check_scoring(scoring)
+    rungs = plan_rungs(len(check_candidates(candidates)), n_finalists, factor, min_share)
+    clock = _Clock(time_budget)
+    check_consistent_length(X, y)
+    classes, targets = check_labels(y)
+    lesions = check_groups(groups, targets, classes)
+    data = _make_data(
+        accept_all([one for _, one in candidates], X), classes, targets, lesions, cv, random_state
+    )
+    halving = _Halving(
+        data, dict(candidates), scoring, Records(folder, data), clock, n_jobs, verbose
+    )
+    with time_limit(clock.left, "the search"):
+        halving.run(rungs)
+    return SearchResult(
+        candidates=candidates,
+        trials=halving.trials,
+        data=data,
+        scoring=scoring,
+        notes=halving.notes,
+        n_jobs=n_jobs,
+    )
+
+
+def plan_rungs(n_candidates, n_finalists, factor, min_share) -> list[tuple[float, int]]:
+    """Return the share of the lesions, and the most candidates, of each rung.
+
+    Examples
+    --------
+    >>> plan_rungs(72, 8, 3, 0.1)
+    [(0.1111111111111111, 72), (0.3333333333333333, 24), (1.0, 8)]
+    >>> plan_rungs(72, 8, 3, 0.2), plan_rungs(8, 8, 3, 0.2)
+    ([(0.3333333333333333, 72), (1.0, 8)], [(1.0, 8)])
+    """
+    _check_plan(n_finalists, factor, min_share)
+    rungs = [(1.0, n_finalists)]
+    # A further rung that would drop but a few is not worth its time.
+    while factor ** -len(rungs) >= min_share and n_candidates > rungs[0][1] * (
+        1 if len(rungs) == 1 else math.sqrt(factor)
+    ):
+        rungs.insert(0, (factor ** -len(rungs), math.ceil(n_finalists * factor ** len(rungs))))
+    return [(rungs[0][0], n_candidates), *rungs[1:]]
+
+
+def _check_plan(n_finalists, factor, min_share) -> None:
+    if not isinstance(n_finalists, numbers.Integral) or n_finalists < 1:
+        why, remedy = "not a whole number from 1", "pass one such as 8"
+        raise InputError(message("n_finalists", f"{n_finalists!r:.60}", why, remedy))
+    if not isinstance(factor, numbers.Real) or not 1 < float(factor) < math.inf:
+        why, remedy = "the lesions have to grow from rung to rung", "pass one such as 3"
+        raise InputError(message("factor", f"{factor!r:.60}", why, remedy))
+    if not isinstance(min_share, numbers.Real) or not 0 < float(min_share) <= 1:
+        why, remedy = "not a share above 0, and 1 at most", "pass one such as 0.1"
+        raise InputError(message("min_share", f"{min_share!r:.60}", why, remedy))
+
+
+def _make_data(X, classes, targets, lesions, cv, seed) -> TrialData:
+    if not isinstance(seed, numbers.Integral):
+        why, remedy = "a search that cannot be repeated cannot go on either", "pass an integer"
+        raise InputError(message("random_state", f"{seed!r:.60}", why, remedy))
+    # Too few lesions are known before the images are read.
+    lesion_folds(targets, lesions, cv, classes=classes)
+    lesions = group_copies(X, targets, lesions)
+    folds = lesion_folds(targets, lesions, cv, classes=classes, random_state=int(seed))
+    return TrialData(X, classes, targets, lesions, folds, content_digests(X), int(seed))
+
+
+class _Clock:
+    """How much time is left."""
+
+    def __init__(self, budget: float | None) -> None:
+        check_seconds(time_budget=budget)
+        self.budget, self.start = budget, time.monotonic()
+
+    @property
+    def passed(self) -> float:
+        return time.monotonic() - self.start
+
+    def part(self, rungs_left: int) -> float:
+        """Return until when a rung may last, in seconds from the start."""
+        if self.budget is None:
+            return math.inf
+        return self.passed + (self.budget - self.passed) / rungs_left
+
+    def refuse_late(self, begun: float, trials) -> None:
+        """Refuse a budget in which not even one of these first trials was finished."""
+        if self.budget is None or any(begun + one.seconds < self.budget for one in trials):
+            return
+        why = "over before the first trial was finished"
+        if trials:
+            quickest = min(trials, key=lambda one: one.seconds)
+            why = f"the first trial ({quickest.name}) took {quickest.seconds:.3g} s"
+        remedy = "allow more time, or lower min_share; with folder= what was finished is kept"
+        raise InputError(message("time_budget", f"{self.budget:g} s", why, remedy))
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are left; None without a budget."""
+        return None if self.budget is None else max(self.budget - self.passed, 0.0)
+
+    @property
+    def over(self) -> bool:
+        return self.left == 0
+
+
+@dataclass
+class _Halving:
+    """The rungs, one after the other."""
+
+    data: TrialData
+    members: dict
+    scoring: object
+    records: Records
+    clock: _Clock
+    n_jobs: int | None
+    verbose: int
+    trials: list[Trial] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def run(self, rungs) -> None:
+        """Let each rung choose who goes on to the next."""
+        order = np.random.default_rng(self.data.seed).permutation(len(self.members))
+        names = [list(self.members)[i] for i in order]
+        for at, (share, size) in enumerate(rungs):
+            done = self._run_rung(names[:size], share, self.clock.part(len(rungs) - at))
+            self.trials += done
+            names = self._best_first(done)
+            self._refuse_failure()
+
+    def _run_rung(self, names, share: float, until: float) -> list[Trial]:
+        kept = [self.records.read(name, self.members[name], share) for name in names]
+        done = {trial.name: trial for trial in kept if trial is not None}
+        missing, begun = [name for name in names if name not in done], self.clock.passed
+
+        def tasks():
+            for at, name in enumerate(missing):
+                # The first may take longer, lest a rung without time enough ends it all.
+                left = until - self.clock.passed if at else math.inf
+                if self.clock.over or left <= 0:
+                    return
+                yield delayed(run)(name, share, None if left == math.inf else left)
+
+        run = with_deadline(with_config(self._run))
+        options = {"n_jobs": self.n_jobs, "prefer": "threads", "pre_dispatch": "n_jobs"}
+        new = [trial for trial in Parallel(batch_size=1, **options)(tasks()) if trial is not None]
+        if not self.trials and not done:
+            self.clock.refuse_late(begun, new)
+        done |= {trial.name: trial for trial in new}
+        if len(done) < len(names):
+            where = "on all folds" if share == 1 else f"on {100 * share:.0f} % of the lesions"
+            self.notes.append(f"Out of time: {len(done)} of {len(names)} were tried {where}.")
+        return [done[name] for name in names if name in done]
+
+    def _run(self, name: str, share: float, left: float | None) -> Trial | None:
+        try:
+            with time_limit(left, "the rung"):
+                trial = run_trial(self.data, name, self.members[name], share)
+        except TimeLimitError:
+            return None
+        self.records.write(trial, self.members[name])
+        if self.verbose:
+            outcome = f"failed, {trial.error}" if trial.error else f"{self._score(trial):.4f}"
+            print(f"{100 * share:3.0f} %  {name}: {outcome} ({trial.seconds:.1f} s)", flush=True)
+        return trial
+
+    def _score(self, trial: Trial) -> float:
+        return self.data.score(trial, self.scoring)
+
+    def _best_first(self, trials) -> list[str]:
+        able = [trial for trial in trials if trial.ballots is not None]
+        return [trial.name for trial in sorted(able, key=self._score, reverse=True)]
+
+    def _refuse_failure(self) -> None:
+        if self.trials and all(trial.error for trial in self.trials):
+            shown = first_few((f"{one.name}: {one.error}" for one in self.trials), 3)
+            why, remedy = "every one that was tried failed", "correct what they name"
+            raise MemberError(message("candidates", shown, why, remedy))

@@ -1,0 +1,142 @@
+"""``search``: a leaderboard, a cascade, and a folder in which it goes on."""
+
+from __future__ import annotations
+
+import csv
+import re
+
+import pytest
+
+from skinensemble import load
+from skinensemble.cli import _parser, main
+
+
+@pytest.fixture(scope="module")
+def search_args(folder, tiny_backbone) -> list[str]:
+    return [
+        "search",
+        str(folder),
+        *["--lesions", r"lesion_\d+", "--folds", "2", "--epochs", "2", "--hold-out", "0.25"],
+        *["--backbone", tiny_backbone, "--weights", f"{tiny_backbone}=none"],
+        *["--units", "linear,8,8x4", "--finalists", "2"],
+    ]
+
+
+@pytest.fixture(scope="module")
+def searched(search_args, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search") / "found"
+    assert main([*search_args, "--quiet", "--output", str(folder)]) == 0
+    return folder
+
+
+def test_search_shows_saves_and_judges(search_args, tmp_path, capsys):
+    folder = tmp_path / "new" / "found"
+    assert main([*search_args, "--output", str(folder)]) == 0
+    streams = capsys.readouterr()
+    assert streams.out.startswith("3 candidates by log_loss, higher is better (")
+    assert "Committee by greedy selection: " in streams.out
+    assert f"Saved {folder / 'cascade.h5'}: trained on " in streams.out
+    assert "kept aside" in streams.out and "Diagnosis: all types" in streams.out
+    assert " 33 %  cli_tiny, units=8x4: -" in streams.err
+    assert {file.name for file in folder.iterdir()} == {
+        *("trials", "leaderboard.csv", "leaderboard.png", "cascade.h5"),
+    }
+
+
+def test_the_leaderboard_names_what_was_tried(searched):
+    with (searched / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = {f"cli_tiny, units={units}" for units in ("linear", "8", "8x4")}
+    assert {row["name"] for row in rows} == names
+    assert sorted(row["outcome"] for row in rows) == ["finalist", "finalist", "out"]
+
+
+def test_the_cascade_predicts(searched, folder, capsys):
+    cascade = load(searched / "cascade.h5")
+    assert {name for name, _ in cascade.diagnosis.members} <= {
+        f"cli_tiny, units={units}" for units in ("linear", "8", "8x4")
+    }
+    assert main(["predict", str(searched / "cascade.h5"), str(folder / "nv")]) == 0
+    assert "benign" in capsys.readouterr().out
+    assert main(["info", str(searched / "cascade.h5")]) == 0
+
+
+def test_the_same_command_goes_on(search_args, searched, capsys):
+    command = [*search_args, "--quiet", "--output", str(searched)]
+    assert main(command) == 1
+    assert (
+        "cascade.h5 – it exists – choose another name, or pass --force" in capsys.readouterr().err
+    )
+    cascade = (searched / "cascade.h5").read_bytes()
+    written = {file: file.stat().st_mtime_ns for file in (searched / "trials").iterdir()}
+    assert main([*command, "--force"]) == 0
+    assert {file: file.stat().st_mtime_ns for file in (searched / "trials").iterdir()} == written
+    assert (searched / "cascade.h5").read_bytes() == cascade
+
+
+def test_a_certified_cascade_of_fewer_members(search_args, searched, tmp_path, capsys):
+    command = [*search_args, "--quiet", "--output", str(searched), "--force", "--hold-out", "0.25"]
+    promise = ["--min-sensitivity", "0.5", "--confidence", "0.9", "--max-members", "1"]
+    assert main([*command, *promise]) == 0
+    cascade = load(searched / "cascade.h5")
+    assert len(cascade.diagnosis.members) == 1
+    assert cascade.certificate_.minimum == 0.5
+
+
+@pytest.mark.parametrize(
+    ("extra", "code", "text"),
+    [
+        (["--backbone", "resnet5"], 2, r"backbone: 'resnet5'.*did you mean resnet50"),
+        (["--units", "wide"], 2, r"--units: 'wide' is neither linear nor numbers"),
+        (["--time-budget", "soon"], 2, r"'soon' is not a time such as 45s"),
+        (["--time-budget", "0s"], 2, r"'0s' is not a time"),
+        (["--min-sensitivity", "1.5"], 2, r"1\.5"),
+        (["--units", ","], 2, r"empty value"),
+        (["--scoring", "f1"], 1, r"scoring: 'f1' – not a score"),
+        (["--finalists", "0"], 1, r"n_finalists: 0 – not a whole number"),
+        (["--malignant", "mel,x"], 1, r"--malignant: x – the data have"),
+        (["--min-sensitivity", "0.99"], 1, r"malignant lesions cannot prove it"),
+        (["--loss", "hinge", "--unfreeze", "1"], 1, r"candidates: .*loss"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(search_args, tmp_path, capsys, extra, code, text):
+    assert main([*search_args, "--output", str(tmp_path / "f"), *extra]) == code
+    error = capsys.readouterr().err
+    assert re.search(text, error), error
+    assert not (tmp_path / "f" / "cascade.h5").exists()
+
+
+def test_too_short_a_time_says_how_much_is_needed(search_args, tmp_path, capsys):
+    command = [*search_args, "--quiet", "--output", str(tmp_path / "f"), "--time-budget", "0.001s"]
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert re.search(r"time_budget: 0\.001 s – .*lower --min-share; what was finished is", error)
+
+
+def test_output_is_checked_before_the_data_are_read(search_args, tmp_path, capsys):
+    there = tmp_path / "file"
+    there.write_text("precious")
+    assert main([search_args[0], str(tmp_path / "no"), "--output", str(there)]) == 1
+    assert "it is a file – give the name of a folder" in capsys.readouterr().err
+    assert main([search_args[0], str(tmp_path / "no"), "--output", str(there / "f")]) == 1
+    assert "it cannot be made (Not a directory)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200)])
+def test_times_have_units(text, seconds):
+    assert _parser().parse_args(["search", "D", "--time-budget", text]).time_budget == seconds
+
+
+def test_alternatives_are_numbers_names_or_nothing():
+    args = _parser().parse_args(["search", "D", "--unfreeze", "none,2,0.3,all,block_9_add"])
+    assert args.unfreeze == [None, 2, 0.3, "all", "block_9_add"]
+
+
+def test_without_matplotlib_there_is_no_image(search_args, tmp_path, capsys, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    command = [*search_args, "--quiet", "--hold-out", "0", "--output", str(tmp_path / "f")]
+    assert main(command) == 0
+    assert "No leaderboard.png: missing package" in capsys.readouterr().out
+    assert not (tmp_path / "f" / "leaderboard.png").exists()

@@ -1,0 +1,173 @@
+"""A search that is killed, or damaged on disk, goes on and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from committees import Recorder, Scripted, committee, lesion_table, notebook
+from sklearn.frozen import FrozenEstimator
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+
+from skinensemble import search
+from skinensemble.exceptions import InputError
+from skinensemble.members import CheckpointWarning
+
+X, Y, LESIONS = lesion_table(120)
+CANDIDATES = [*committee(), *((f"bayes {s}", GaussianNB(var_smoothing=s)) for s in (0.1, 0.2, 0.3))]
+OPTIONS = {"groups": LESIONS, "n_finalists": 2, "cv": 3}
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+
+
+def same(one, other) -> bool:
+    return one.finalists == other.finalists and np.array_equal(one.ballots, other.ballots)
+
+
+def test_nothing_is_done_twice(tmp_path):
+    notes, keep = notebook()
+    candidates = [("recorded", Recorder(keep)), *CANDIDATES[:2]]
+    first = search(CANDIDATES, X, Y, folder=tmp_path, **OPTIONS)
+    written = files(tmp_path)
+    assert len(written) == len(first.trials) == 8
+    again = search(CANDIDATES, X, Y, folder=tmp_path, **OPTIONS)
+    assert same(first, again) and files(tmp_path) == written
+    assert [one.seconds for one in again.trials] == [one.seconds for one in first.trials]
+    assert same(first, search(CANDIDATES, X, Y, **OPTIONS))
+    # A class whose instances pickle in no stable way is tried again, not mistaken for another.
+    for _ in range(2):
+        search(candidates, X, Y, folder=tmp_path, groups=LESIONS, cv=3)
+    assert sum(note[0] == "fit" for note in notes) == 6
+
+
+def test_another_score_needs_no_training(tmp_path):
+    search(CANDIDATES[:3], X, Y, folder=tmp_path, groups=LESIONS)
+    written = files(tmp_path)
+    search(CANDIDATES[:3], X, Y, folder=tmp_path, groups=LESIONS, scoring="accuracy")
+    assert files(tmp_path) == written
+
+
+def test_what_changes_no_ballot_finds_its_trials(tmp_path):
+    for n_jobs in (None, 1):
+        search(
+            [("near", KNeighborsClassifier(n_jobs=n_jobs))],
+            X,
+            Y,
+            folder=tmp_path,
+            cv=2,
+            groups=LESIONS,
+        )
+    assert len(files(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("what", ["X", "y", "groups", "seed", "params", "name", "cv"])
+def test_whatever_the_result_depends_on_makes_another_trial(tmp_path, what):
+    given = {"X": X, "y": Y, "groups": LESIONS, "random_state": 0, "cv": 3}
+    candidates = [("bayes", GaussianNB())]
+    search(candidates, folder=tmp_path, **given)
+    (before,) = files(tmp_path)
+    changed = {
+        "X": {"X": X + 1e-12},
+        "y": {"y": np.where(np.isin(LESIONS, LESIONS[:1]), "mel" if Y[0] != "mel" else "nv", Y)},
+        "groups": {"groups": np.where(np.arange(len(Y)) == 0, "alone", LESIONS)},
+        "seed": {"random_state": 1},
+        "cv": {"cv": 4},
+    }.get(what, {})
+    if what == "params":
+        candidates = [("bayes", GaussianNB(var_smoothing=1e-3))]
+    if what == "name":
+        candidates = [("other", GaussianNB())]
+    search(candidates, folder=tmp_path, **(given | changed))
+    assert len(files(tmp_path)) == 2 and before in files(tmp_path)
+
+
+def test_finished_estimators_are_told_apart_by_what_they_learnt(tmp_path):
+    half = [np.flatnonzero(np.arange(len(Y)) % 2 == k) for k in (0, 1)]
+    for rows in half:
+        frozen = FrozenEstimator(GaussianNB().fit(X[rows], Y[rows]))
+        search([("frozen", frozen)], X, Y, folder=tmp_path, groups=LESIONS)
+    assert len(files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
+def test_a_damaged_trial_is_set_aside_and_done_again(tmp_path, damage):
+    first = search(CANDIDATES, X, Y, folder=tmp_path, **OPTIONS)
+    victim = sorted(tmp_path.iterdir())[3]
+    data = bytearray(victim.read_bytes())
+    data[-9] ^= 1
+    victim.write_bytes(
+        {"cut": data[:200], "flip": data, "empty": b"", "foreign": b"\x80\x04K\x01."}[damage]
+    )
+    with pytest.warns(CheckpointWarning, match=r"the trial is done again; the file is kept as"):
+        again = search(CANDIDATES, X, Y, folder=tmp_path, **OPTIONS)
+    assert same(first, again)
+    assert victim.exists() and victim.with_suffix(".damaged").exists()
+
+
+def test_failures_are_tried_again(tmp_path):
+    broken = [*CANDIDATES[:2], ("broken", Scripted("raise"))]
+    search(broken, X, Y, folder=tmp_path, groups=LESIONS)
+    assert len(files(tmp_path)) == 2
+
+
+def test_samples_that_cannot_be_recognised_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"folder: .* – samples of this type cannot be told from"):
+        search(CANDIDATES, X.tolist(), Y, folder=tmp_path, groups=LESIONS)
+
+
+CHILD = """
+import sys, time
+sys.path.insert(0, sys.argv[2])
+from test_search_resumed import CANDIDATES, OPTIONS, X, Y
+from skinensemble import search
+import skinensemble.trials._search as module
+run = module.run_trial
+def slow(*args):
+    time.sleep(0.05)
+    return run(*args)
+module.run_trial = slow
+print("ready", flush=True)
+search(CANDIDATES, X, Y, folder=sys.argv[1], **OPTIONS)
+print("done", flush=True)
+"""
+
+
+def run_child(folder: Path, seconds: float | None) -> bool:
+    """Search in a process that is killed after a while; whether it was finished before."""
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here.parent), str(here), os.environ.get("PYTHONPATH", "")])
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder), str(here)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert child.stdout is not None and child.stdout.readline() == "ready\n"
+    if seconds is not None:
+        time.sleep(seconds)
+        child.send_signal(signal.SIGKILL)
+    with child:
+        return child.stdout.read() == "done\n"
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [0.12, pytest.param(0.03, marks=pytest.mark.slow), pytest.param(0.3, marks=pytest.mark.slow)],
+)
+def test_killed_at_any_moment_it_ends_with_the_same_result(tmp_path, seconds):
+    assert not run_child(tmp_path, seconds)
+    assert run_child(tmp_path, None)
+    assert sum(file.suffix == ".trial" for file in tmp_path.iterdir()) == 8
+    written = files(tmp_path)
+    again = search(CANDIDATES, X, Y, folder=tmp_path, **OPTIONS)
+    assert files(tmp_path) == written
+    assert same(again, search(CANDIDATES, X, Y, **OPTIONS))
