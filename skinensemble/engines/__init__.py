@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from skinensemble.engines._config import config_context, get_config, set_config, with_config
 from skinensemble.engines._engine import EngineWarning, Runner, make_runner
+from skinensemble.engines._keras import run_batch
 from skinensemble.engines._small import run_small
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "config_context",
     "get_config",
     "make_runner",
+    "run_batch",
     "run_small",
     "set_config",
     "with_config",

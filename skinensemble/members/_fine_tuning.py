@@ -76,15 +76,11 @@ def train_top(model, lesson: Lesson, params, seed: int, *, validation, checkpoin
     TimeLimitError
         When the time of whoever trains it is over.
     """
-    import keras
-
     n_batches = -(-len(lesson.rows) // params.batch_size)
     model.compile(
         _optimizer(model, params, n_batches),
         _loss(params, np.bincount(lesson.y, minlength=model.output_shape[-1])),
         weighted_metrics=["accuracy"],
-        # XLA compiles longer than it saves on a CPU; other backends are slow without it.
-        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     model.optimizer.build(model.trainable_variables)
     history = checkpoint.restore(model)

@@ -57,6 +57,10 @@ def stacked_layers():
             self.mean = self.add_weight(shape=(self.heads, shape[1]))
             self.inverse = self.add_weight(shape=(self.heads, shape[1]))
 
+        def compute_output_shape(self, shape):
+            # Not to be inferred: an unknown number of rows need not divide evenly.
+            return (self.heads, None, shape[1])
+
         def call(self, rows):
             x = ops.reshape(rows, (self.heads, -1, rows.shape[1]))
             return (x - self.mean[:, None]) * self.inverse[:, None]

@@ -20,19 +20,33 @@ def build_head(head, n_features: int, n_classes: int, seed: int | None):
     none = np.zeros(4 * len(head.units) + 4, np.uint32)
     seeds = iter(none if seed is None else np.random.SeedSequence(seed).generate_state(len(none)))
 
+    def dropout():
+        layer = layers.Dropout(head.dropout, seed=0)
+        seed_layer(layer, next(seeds))
+        return layer
+
     def dense(n, activation=None):
         start = keras.initializers.GlorotUniform(seed=int(next(seeds)))
         decay = keras.regularizers.L2(head.l2) if head.l2 else None
         return layers.Dense(n, activation, kernel_initializer=start, kernel_regularizer=decay)
 
-    stack = [layers.Input((n_features,)), layers.Dropout(head.dropout, seed=int(next(seeds)))]
+    stack = [layers.Input((n_features,)), dropout()]
     for n_units in head.units:
         stack.append(dense(n_units))
         if head.batch_normalization:
             stack.append(layers.BatchNormalization())
         stack.append(layers.Activation(head.activation))
-        stack.append(layers.Dropout(head.dropout, seed=int(next(seeds))))
+        stack.append(dropout())
     return keras.Sequential([*stack, dense(n_classes, "softmax")])
+
+
+def seed_layer(layer, number: int) -> None:
+    """Start the random numbers of a layer, if it draws any, at a number of 32 bits."""
+    generator = getattr(layer, "seed_generator", None)
+    if generator is not None:
+        # Each backend of Keras keeps these bits in integers of its own kind.
+        start = np.array([number, 0], np.uint32).astype(generator.state.dtype)
+        generator.state.assign(start)
 
 
 def fold_scaling(model, mean: np.ndarray, scale: np.ndarray) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skinensemble.members._layers import batches_class, metric_class, stacked_layers
+from skinensemble.members._network import seed_layer
 from skinensemble.members._stop import stop_in_time
 
 if TYPE_CHECKING:
@@ -114,9 +115,8 @@ def _compiled(head, n_heads: int, model):
             weighted_metrics=[
                 metric_class()(n_heads, name) for name in ("cross_entropy", "accuracy")
             ],
-            # XLA takes longer to compile a small head than to train it.
-            jit_compile=False,
-            steps_per_execution=_STEPS,
+            # PyTorch runs them one by one, so that they save nothing.
+            steps_per_execution=1 if keras.backend.backend() == "torch" else _STEPS,
         )
         while len(cache) > _MOST_STACKS:
             cache.popitem(last=False)
@@ -145,17 +145,14 @@ def _build(head, n_heads: int, n_features: int, n_classes: int):
 
 def _start(stack, learning_rate: float, parts: list[Part], seed: int) -> None:
     """Give the network the untrained weights of the parts, and forget what it trained before."""
-    import keras
-
     own = [[part.mean, 1 / part.scale, *part.model.get_weights()] for part in parts]
     for variable, values in zip(stack.weights, zip(*own, strict=True), strict=True):
         variable.assign(np.stack(values).reshape(variable.shape))
     seeds = np.random.SeedSequence(seed).generate_state(len(stack.layers))
     for layer, number in zip(stack.layers, seeds, strict=True):
-        if getattr(layer, "seed_generator", None) is not None:
-            layer.seed_generator.state.assign(np.array([number, 0], dtype=np.uint32))
+        seed_layer(layer, number)
     for variable in stack.optimizer.variables:
-        variable.assign(keras.ops.zeros_like(variable))
+        variable.assign(np.zeros(variable.shape, variable.dtype))
     # A callback may have changed it, and it is one of the variables set to zero.
     stack.optimizer.learning_rate = learning_rate
     stack.stop_training = False

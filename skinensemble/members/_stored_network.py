@@ -91,7 +91,7 @@ def _check_twin(model, structure, arrays, size) -> None:
     try:
         twin = build(structure, sum(array.size for array in arrays))
         _assign(twin, arrays)
-        ours, theirs = (np.asarray(one(images, training=False)) for one in (model, twin))
+        ours, theirs = (one.predict_on_batch(images) for one in (model, twin))
     except ArchitectureFault as error:
         why = f"it cannot be rebuilt from its description: {error}"
     else:

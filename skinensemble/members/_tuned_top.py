@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from types import SimpleNamespace
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skinensemble.engines import run_small
+from skinensemble.engines import run_batch, run_small
 from skinensemble.exceptions import InputError, MemberError, message
 from skinensemble.features import default_store
 from skinensemble.features._costs import multiply_adds
@@ -192,10 +191,10 @@ def _in_batches(model, rows: np.ndarray, size: int) -> np.ndarray:
     import keras
 
     light = keras.backend.backend() == "openvino"
-    predict = functools.partial(run_small, model) if light else model.predict_on_batch
+    predict = run_small if light else run_batch
     found = []
     for start in range(0, len(rows), size):
         part = rows[start : start + size].astype(np.float32)
         padded = np.pad(part, [(0, size - len(part)), *[(0, 0)] * (rows.ndim - 1)])
-        found.append(predict(padded)[: len(part)])
+        found.append(predict(model, padded)[: len(part)])
     return np.concatenate(found)

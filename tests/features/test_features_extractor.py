@@ -151,7 +151,9 @@ class TestInterruption:
         assert kept == 2 * len(extractor._places[4])
         monkeypatch.undo()
         rows = extractor(as_images(images), store, batch_size=4)
-        np.testing.assert_array_equal(rows, extractor(as_images(images), FeatureStore()))
+        np.testing.assert_array_equal(
+            rows, extractor(as_images(images), FeatureStore(), batch_size=4)
+        )
 
     def test_chunks_reach_the_disk_on_the_way(self, extractor, images, tmp_path, monkeypatch):
         monkeypatch.setattr(_keeper, "_CHUNK", 4)
