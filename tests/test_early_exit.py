@@ -20,6 +20,7 @@ from skinensemble import (
     Cascade,
     CollapsedMember,
     EarlyExitVote,
+    Referral,
     Stage,
     ThresholdVote,
     Verdict,
@@ -48,23 +49,23 @@ def five(share=None) -> list:
 
 @pytest.fixture(scope="module")
 def data():
-    return lesion_table(200)
+    return lesion_table(120)
 
 
 @pytest.fixture(scope="module")
 def fresh():
-    return lesion_table(200, seed=5)[0]
+    return lesion_table(120, seed=5)[0]
 
 
 def two_sides(seed=0):
-    return lesion_table(200, codes=TWO, seed=seed)
+    return lesion_table(120, codes=TWO, seed=seed)
 
 
 @pytest.mark.parametrize("voting", RULES)
 def test_a_stage_decides_the_same_and_asks_fewer(voting):
     X, y, lesions = two_sides()
     fresh = two_sides(seed=5)[0]
-    stage = Stage(five(), voting=voting, cv=3, random_state=0).fit(X, y, groups=lesions)
+    stage = Stage(five(), voting=voting, cv=2, random_state=0).fit(X, y, groups=lesions)
     found = stage.predict_early(fresh)
     np.testing.assert_array_equal(found.labels, stage.predict(fresh))
     np.testing.assert_array_equal(stage.predict(fresh, early_exit=True), found.labels)
@@ -80,7 +81,7 @@ def test_a_stage_decides_the_same_and_asks_fewer(voting):
 @pytest.mark.parametrize("calibration", [None, "temperature"])
 def test_a_stage_of_several_classes_decides_the_same(data, fresh, voting, calibration):
     X, y, lesions = data
-    stage = Stage(five(), voting=voting, calibration=calibration, cv=3, random_state=0)
+    stage = Stage(five(), voting=voting, calibration=calibration, cv=2, random_state=0)
     stage.fit(X, y, groups=lesions)
     found = stage.predict_early(fresh)
     np.testing.assert_array_equal(found.labels, stage.predict(fresh))
@@ -90,7 +91,7 @@ def test_a_stage_of_several_classes_decides_the_same(data, fresh, voting, calibr
 def test_a_member_sees_only_the_samples_that_are_open(data, fresh):
     X, y, lesions = data
     notes, share = notebook()
-    stage = Stage(five(share), voting="majority", cv=3).fit(X, y, groups=lesions)
+    stage = Stage(five(share), voting="majority", cv=2).fit(X, y, groups=lesions)
     notes.clear()
     found = stage.predict_early(fresh)
     shown = [asked for what, asked in notes if what == "predict_proba"]
@@ -102,7 +103,7 @@ def test_a_member_sees_only_the_samples_that_are_open(data, fresh):
 def test_nobody_is_called_about_nothing(data):
     X, y, lesions = data
     notes, share = notebook()
-    stage = Stage(five(share), voting="majority", cv=3).fit(X, y, groups=lesions)
+    stage = Stage(five(share), voting="majority", cv=2).fit(X, y, groups=lesions)
     sure = X[stage.predict_early(X).n_asked == 3]
     notes.clear()
     assert (stage.predict_early(sure).n_asked == 3).all()
@@ -111,7 +112,7 @@ def test_nobody_is_called_about_nothing(data):
 
 def test_ballots_of_those_not_asked_are_the_mean_of_the_others(data, fresh):
     X, y, lesions = data
-    stage = Stage(five(), voting="majority", cv=3).fit(X, y, groups=lesions)
+    stage = Stage(five(), voting="majority", cv=2).fit(X, y, groups=lesions)
     ballots, asked = stage.ask_early(fresh)
     full = stage.ballots(fresh)
     np.testing.assert_allclose(ballots[asked], full[asked], rtol=0, atol=1e-12)
@@ -123,7 +124,7 @@ def test_ballots_of_those_not_asked_are_the_mean_of_the_others(data, fresh):
 def test_a_member_that_fails_is_named(data, fresh):
     X, y, lesions = data
     members = [("good", GaussianNB()), ("bad", Scripted())]
-    stage = Stage(members, cv=3).fit(X, y, groups=lesions)
+    stage = Stage(members, cv=2).fit(X, y, groups=lesions)
     stage.members_[1].act = "nan"
     with pytest.raises(MemberError, match="member: bad – predict_proba gave NaN for 2 samples"):
         stage.predict_early(fresh)
@@ -157,10 +158,10 @@ def test_wrappers_cost_what_they_hold():
 def test_a_stage_asks_by_cost_and_an_early_exit_by_its_own_order(data):
     X, y, lesions = data
     members = [("near", Dear()), ("bayes", GaussianNB()), ("lda", LinearDiscriminantAnalysis())]
-    stage = Stage(members, cv=3).fit(X, y, groups=lesions)
+    stage = Stage(members, cv=2).fit(X, y, groups=lesions)
     assert stage.asking_order() == [1, 2, 0]
     rule = EarlyExitVote(order=[2, 0, 1])
-    assert Stage(members, voting=rule, cv=3).fit(X, y, groups=lesions).asking_order() == [2, 0, 1]
+    assert Stage(members, voting=rule, cv=2).fit(X, y, groups=lesions).asking_order() == [2, 0, 1]
 
 
 class Dear(GaussianNB):
@@ -173,7 +174,7 @@ CASCADES = {
     "soft, calibrated": {"voting": "soft", "calibration": "temperature"},
     "threshold": {"voting": "threshold"},
     "threshold, platt": {"voting": "threshold", "calibration": "platt"},
-    "referral": {"voting": "soft", "refer": 0.8},
+    "referral": {"voting": "soft", "refer": Referral(coverage=0.6)},
     "hard": {"voting": "soft", "route": "hard"},
     "shared": {"voting": "threshold", "shared": True},
     "folds": {"voting": "soft", "refit": False},
@@ -191,8 +192,8 @@ def made(data, *, voting, calibration=None, shared=False, refit=True, members=No
     members = five() if members is None else members
     types = "soft" if voting == "threshold" else voting
     plain = None if calibration is None else "temperature"
-    diagnosis = Stage(members, voting=types, calibration=plain, cv=3, refit=refit)
-    triage = Stage(members, voting=voting, calibration=calibration, cv=3, refit=refit)
+    diagnosis = Stage(members, voting=types, calibration=plain, cv=2, refit=refit)
+    triage = Stage(members, voting=voting, calibration=calibration, cv=2, refit=refit)
     triage = voting if shared else triage
     return Cascade(triage, diagnosis, random_state=0, **options).fit(X, y, groups=lesions)
 
@@ -217,6 +218,7 @@ def test_the_verdicts_are_the_same(cascade, fresh, prevalence):
         for each in (full, early)
     ]
     assert said[0] == said[1]
+    assert (cascade.refer is not None) == any(v.referred for v in full)
     for one, other in zip(full, early, strict=True):
         # Who was asked says what they say in the full vote.
         assert other.triage_votes.items() <= one.triage_votes.items()
@@ -242,7 +244,7 @@ def test_the_estimate_is_on_the_side_of_the_decision(strict, fresh):
 def test_the_diagnosis_is_asked_only_about_what_is_found_malignant(data, fresh):
     X, y, lesions = data
     notes, share = notebook()
-    stages = Stage(five(), voting="threshold", cv=3), Stage(five(share), cv=3)
+    stages = Stage(five(), voting="threshold", cv=2), Stage(five(share), cv=2)
     cascade = Cascade(*stages, random_state=0).fit(X, y, groups=lesions)
     malignant = cascade.predict_malignant(fresh)
     notes.clear()
@@ -271,8 +273,8 @@ def test_a_threshold_that_nobody_can_miss_asks_nobody(strict, fresh):
 
 
 def test_a_side_with_one_diagnosis_needs_no_diagnosis():
-    X, y, lesions = lesion_table(200, codes=np.array(["mel", "bkl", "nv"]))
-    cascade = Cascade(Stage(five(), cv=3), random_state=0).fit(X, y, groups=lesions)
+    X, y, lesions = lesion_table(120, codes=np.array(["mel", "bkl", "nv"]))
+    cascade = Cascade(Stage(five(), cv=2), random_state=0).fit(X, y, groups=lesions)
     found = cascade.predict_early(X)
     assert not found.asked[found.labels == "mel", 5:].any()
     assert found.asked[found.labels != "mel", 5:].any()
@@ -298,7 +300,7 @@ def test_by_confidence_the_full_vote_is_that_of_the_cascade(data, fresh):
     X, y, lesions = data
     side = TWO[np.isin(y, ["akiec", "bcc", "mel"]).astype(int)]
     rule = EarlyExitVote(ThresholdVote(min_sensitivity=0.9), tolerance=0.05)
-    stage = Stage(five(), voting=rule, cv=3, random_state=0).fit(X, side, groups=lesions)
+    stage = Stage(five(), voting=rule, cv=2, random_state=0).fit(X, side, groups=lesions)
     found, (ballots, _) = stage.predict_early(fresh), stage.ask_early(fresh)
     np.testing.assert_array_equal(found.labels, stage.predict(fresh))
     np.testing.assert_array_equal(found.n_asked, stage.voting_.n_asked(stage.ballots(fresh)))
@@ -310,8 +312,8 @@ def test_a_cascade_by_confidence_keeps_what_it_promises(data, fresh, tmp_path):
     """Report, file and verdicts are those of the vote that stops, however it is asked."""
     X, y, lesions = data
     rule = EarlyExitVote(ThresholdVote(min_sensitivity=0.9), tolerance=0.05)
-    diagnosis = Stage(five(), voting=EarlyExitVote(tolerance=0.05), cv=3)
-    cascade = Cascade(Stage(five(), voting=rule, cv=3), diagnosis, random_state=0)
+    diagnosis = Stage(five(), voting=EarlyExitVote(tolerance=0.05), cv=2)
+    cascade = Cascade(Stage(five(), voting=rule, cv=2), diagnosis, random_state=0)
     cascade.fit(X, y, groups=lesions)
     assert cascade.certificate_ == cascade.triage_.voting_.base_.certificate_
     full, early = cascade.verdicts(fresh), cascade.verdicts(fresh, early_exit=True)
@@ -337,7 +339,7 @@ def test_make_cascade_stops_early_in_both_stages():
 def test_a_fresh_certificate_on_a_vote_that_stops(data, fresh):
     X, y, lesions = data
     side = TWO[np.isin(y, ["akiec", "bcc", "mel"]).astype(int)]
-    stage = Stage(five(), voting=EarlyExitVote(tolerance=0.05, order=[1, 0, 2, 3, 4]), cv=3)
+    stage = Stage(five(), voting=EarlyExitVote(tolerance=0.05, order=[1, 0, 2, 3, 4]), cv=2)
     stage.fit(X, side, groups=lesions)
     X, y, lesions = lesion_table(400, seed=9)
     side = TWO[np.isin(y, ["akiec", "bcc", "mel"]).astype(int)]

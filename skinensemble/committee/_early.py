@@ -25,7 +25,8 @@ def cheapest_first(members) -> list[int]:
     members : list of classifiers
         Fitted.
     """
-    costs, paid, order = [_costs(member) for member in members], set(), []
+    costs, order = [_costs(member) for member in members], []
+    paid: set[str] = set()
     left = list(range(len(members)))
     while left:
         added = [sum(cost for key, cost in costs[i].items() if key not in paid) for i in left]

@@ -118,7 +118,7 @@ class CutBody:
         """The Keras model of what is frozen: from images to the activations at the cut."""
         return self.network.lower.model
 
-    def costs(self) -> dict[str, float]:
+    def costs(self) -> dict[str, int]:
         """Return the multiply-adds per image of the frozen part, in all views."""
         lower = self.network.lower.costs()
         return {key: self.views * cost for key, cost in lower.items()}

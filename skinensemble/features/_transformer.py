@@ -166,7 +166,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             warnings.warn(message("store", store, why, remedy), StoreWarning, stacklevel=2)
         return source
 
-    def costs(self) -> dict[str, float]:
+    def costs(self) -> dict[str, int]:
         """Return what runs for each image: a dict from the network to its multiply-adds."""
         return self._extractor().costs()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
-
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
@@ -106,10 +104,9 @@ class EarlyExitVote(VotingRule):
 
     def check_params(self, n_members=None):
         """Refuse a tolerance that is no share, an order that is none, and what the base refuses."""
-        tolerance = self.tolerance
-        if not isinstance(tolerance, numbers.Real) or not 0 < tolerance < 1:
+        if not isinstance(self.tolerance, (int, float, np.floating)) or not 0 < self.tolerance < 1:
             why, remedy = "not a share between 0 and 1", "pass a number such as 0.005"
-            raise InputError(message("tolerance", f"{tolerance!r:.60}", why, remedy))
+            raise InputError(message("tolerance", f"{self.tolerance!r:.60}", why, remedy))
         if self.order is not None:
             _check_order(self.order, n_members)
         self._given().check_params(n_members)

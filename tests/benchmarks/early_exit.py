@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import StratifiedGroupKFold
 
 from skinensemble import (
@@ -44,15 +44,29 @@ TOLERANCES = (0.005, 0.01, 0.02)
 ROUNDS = 5
 
 
+class Heard(ClassifierMixin, BaseEstimator):
+    """A member whose ballots are known: networks need not run again for each way to ask it."""
+
+    def __init__(self, member, ballots):
+        self.member, self.ballots = member, ballots
+        self.classes_, self.costs = member.classes_, member.costs
+
+    def predict_proba(self, X):
+        return self.ballots[X]
+
+
 def run(args):
     """Members asked, of how many, and what of the decisions changed; then the times."""
     cascade, paths = _trained(args)
-    X, rows = cascade.prepare(paths), []
+    rows = []
     for name, stage in (("triage", cascade.triage_), ("diagnosis", cascade.diagnosis_)):
+        ballots = stage.ballots(paths)
+        heard = [Heard(member, ballots[:, i]) for i, member in enumerate(stage.members_)]
         for size in (1, 2, 3):
             for rule in RULES if name == "triage" else ("majority", "soft"):
                 title = f"{name}, {3 * size} members, {rule}"
-                rows += _counted(title, partial(_part, stage, size), RULES[rule], X)
+                part = partial(_part, stage, heard[: 3 * size])
+                rows += _counted(title, part, RULES[rule], np.arange(len(paths)))
     rows += _timed(cascade, paths[: args.images])
     return ["", "asked", "times fewer", "times fewer multiply-adds", "decisions changed"], rows
 
@@ -93,12 +107,13 @@ def _keep_features(cascade, store):
         member.body_.store = store
 
 
-def _part(stage, size, rule):
-    """A stage in which so many heads of each backbone vote; nothing is trained."""
-    n_members = size * len(BACKBONES)
+def _part(stage, voters, rule):
+    """A stage in which only the first members vote; nothing is trained."""
+    n_members = len(voters)
     own = clone(stage).set_params(members=stage.members[:n_members], voting=rule)
-    voters = dict(list(stage.named_members_.items())[:n_members])
-    return own.adopt(voters, stage.ballots_[:, :n_members], stage.classes_, stage.targets_, stage)
+    named = {name: voter for (name, _), voter in zip(own.members, voters, strict=True)}
+    ballots = stage.ballots_[:, :n_members]
+    return own.adopt(named, ballots, stage.classes_, stage.targets_, stage)
 
 
 def _counted(title, part, rule, X):
@@ -159,9 +174,12 @@ def _timed(cascade, X):
 
 def _of_three(cascade, wrap):
     """A cascade of three members a stage, with a certified threshold."""
-    own = copy.copy(cascade)
-    own.triage_ = _part(cascade.triage_, 1, wrap(ThresholdVote()))
-    own.diagnosis_ = _part(cascade.diagnosis_, 1, wrap(SoftVote()))
+    own, rules = copy.copy(cascade), (ThresholdVote(), SoftVote())
+    stages = cascade.triage_, cascade.diagnosis_
+    own.triage_, own.diagnosis_ = (
+        _part(stage, stage.members_[: len(BACKBONES)], wrap(rule))
+        for stage, rule in zip(stages, rules, strict=True)
+    )
     return own
 
 
