@@ -11,7 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.utils import check_consistent_length
 
-from skinensemble._deadline import check_seconds, time_limit, with_deadline
+from skinensemble._deadline import check_deadline, check_seconds, time_limit, with_deadline
 from skinensemble.committee import accept_all
 from skinensemble.engines import with_config
 from skinensemble.exceptions import InputError, MemberError, TimeLimitError, first_few, message
@@ -148,8 +148,7 @@ def search(
     halving = _Halving(
         data, dict(candidates), scoring, Records(folder, data), clock, n_jobs, verbose
     )
-    with time_limit(clock.left, "the search"):
-        halving.run(rungs)
+    halving.run(rungs)
     return SearchResult(
         candidates=candidates,
         trials=halving.trials,
@@ -231,14 +230,9 @@ class _Clock:
         remedy = "allow more time, or lower min_share; with folder= what was finished is kept"
         raise InputError(message("time_budget", f"{self.budget:g} s", why, remedy))
 
-    @property
-    def left(self) -> float | None:
-        """Seconds that are left; None without a budget."""
-        return None if self.budget is None else max(self.budget - self.passed, 0.0)
-
-    @property
-    def over(self) -> bool:
-        return self.left == 0
+    def left(self, until: float) -> float | None:
+        """Return the seconds until then, or until all is over; None without a budget."""
+        return None if self.budget is None else max(min(until, self.budget) - self.passed, 0.0)
 
 
 @dataclass
@@ -273,12 +267,15 @@ class _Halving:
         def tasks():
             for at, name in enumerate(missing):
                 # The first may take longer, lest a rung without time enough ends it all.
-                left = until - self.clock.passed if at else math.inf
-                if self.clock.over or left <= 0:
+                left = self.clock.left(until if at else math.inf)
+                if left == 0:
                     return
-                yield delayed(run)(name, share, None if left == math.inf else left)
+                # joblib asks ahead, and in threads that know of no limit: each task has its own.
+                with time_limit(left, "the rung"):
+                    task = delayed(with_deadline(run))(name, share)
+                yield task
 
-        run = with_deadline(with_config(self._run))
+        run = with_config(self._run)
         options = {"n_jobs": self.n_jobs, "prefer": "threads", "pre_dispatch": "n_jobs"}
         new = [trial for trial in Parallel(batch_size=1, **options)(tasks()) if trial is not None]
         if not self.trials and not done:
@@ -289,10 +286,10 @@ class _Halving:
             self.notes.append(f"Out of time: {len(done)} of {len(names)} were tried {where}.")
         return [done[name] for name in names if name in done]
 
-    def _run(self, name: str, share: float, left: float | None) -> Trial | None:
+    def _run(self, name: str, share: float) -> Trial | None:
         try:
-            with time_limit(left, "the rung"):
-                trial = run_trial(self.data, name, self.members[name], share)
+            check_deadline("its start")
+            trial = run_trial(self.data, name, self.members[name], share)
         except TimeLimitError:
             return None
         self.records.write(trial, self.members[name])
