@@ -143,4 +143,4 @@ def _view(turn: int, shares: np.ndarray, zoom: float, jitter: float) -> View:
     near, down, right, *light = shares.tolist()
     gains = tuple(1 + jitter * (2 * share - 1) for share in light)
     corner = (down, right) if zoom > 1 else (0.5, 0.5)
-    return View(turn, float(zoom**near), corner, gains)  # type: ignore[arg-type]
+    return View(turn, float(zoom**near), corner, gains)
