@@ -174,6 +174,7 @@ class CalibratedVote(VotingRule):
 
     def is_monotone(self, n_classes):
         """Tell whether the pooling rule is; of several classes, at no extreme temperature."""
+        check_is_fitted(self)
         if n_classes == 2:
             return self.base_.is_monotone(2)
         # By n_classes to this power a lead may shrink, from one sharing of the rest to another.
@@ -183,7 +184,8 @@ class CalibratedVote(VotingRule):
 
     def settled(self, ballots, asked):
         """Tell which decisions are settled: those of the pooling rule."""
-        return self.base_.settled(self._checked(ballots), asked)
+        ballots = self._checked(ballots)
+        return self.base_.settled(ballots, asked)
 
     def votes(self, ballots):
         """Return what each member would decide by itself under the pooling rule."""

@@ -177,6 +177,7 @@ class EarlyExitVote(VotingRule):
 
     def settled(self, ballots, asked):
         """Tell where the vote stops before anybody who was not asked; see `VotingRule`."""
+        check_is_fitted(self)
         asked = check_asked(asked, len(self.order_))
         in_turn = np.cumprod(asked[self.order_]).sum()
         return self.n_asked(ballots) <= in_turn

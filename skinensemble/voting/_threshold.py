@@ -203,6 +203,7 @@ class ThresholdVote(VotingRule):
 
     def is_monotone(self, n_classes):
         """Tell whether the pooling rule is; see :meth:`VotingRule.is_monotone`."""
+        check_is_fitted(self)
         return self.base_.is_monotone(n_classes)
 
     def settled(self, ballots, asked):

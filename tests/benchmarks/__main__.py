@@ -2,7 +2,7 @@
 
 startup     what the command line and the import cost, against ``import tensorflow``
 fit         both stages with three frozen members, against ``keras.Model.fit`` on the images
-predict     a folder of images on each engine, against six ``keras.Model.predict`` calls
+predict     a folder of images on each engine, against ``keras.Model.predict`` and scikit-learn
 early_exit  members who need not be asked, against asking everybody
 memory      features of 10,000 images by path: peak memory
 scale_out   features by two Dask workers of one core each, against one worker

@@ -58,15 +58,17 @@ class Heard(ClassifierMixin, BaseEstimator):
 def run(args):
     """Members asked, of how many, and what of the decisions changed; then the times."""
     cascade, paths = _trained(args)
-    rows = []
+    rows, all_heard = [], []
     for name, stage in (("triage", cascade.triage_), ("diagnosis", cascade.diagnosis_)):
         ballots = stage.ballots(paths)
         heard = [Heard(member, ballots[:, i]) for i, member in enumerate(stage.members_)]
+        all_heard.append(heard)
         for size in (1, 2, 3):
             for rule in RULES if name == "triage" else ("majority", "soft"):
                 title = f"{name}, {3 * size} members, {rule}"
                 part = partial(_part, stage, heard[: 3 * size])
                 rows += _counted(title, part, RULES[rule], np.arange(len(paths)))
+    rows.append(_procedure(cascade, all_heard, np.arange(len(paths))))
     rows += _timed(cascade, paths[: args.images])
     return ["", "asked", "times fewer", "times fewer multiply-adds", "decisions changed"], rows
 
@@ -147,11 +149,29 @@ def _count(title, stage, found, expected):
     ]
 
 
+def _procedure(cascade, voters, X):
+    """Both stages with three members each: who is asked for the verdicts."""
+    own = _of_three(cascade, voters, clone)
+    full, early = own.verdicts(X), own.verdicts(X, early_exit=True)
+    changed = sum(
+        (a.answer, a.diagnosis) != (b.answer, b.diagnosis) for a, b in zip(full, early, strict=True)
+    )
+    asked, before = (np.mean([verdict.n_asked for verdict in each]) for each in (early, full))
+    return [
+        "verdicts, 3 members a stage: exact",
+        f"{asked:.2f} of {before:.2f}",
+        f"{before / asked:.2f}",
+        "",
+        f"{changed} of {len(full)}",
+    ]
+
+
 def _timed(cascade, X):
     _keep_features(cascade, None)
     order = cheapest_first(cascade.triage_.members_[: len(BACKBONES)])
-    exact = _of_three(cascade, clone)
-    sure = _of_three(cascade, partial(EarlyExitVote, tolerance=TOLERANCES[0], order=order))
+    voters = [stage.members_ for stage in (cascade.triage_, cascade.diagnosis_)]
+    exact = _of_three(cascade, voters, clone)
+    sure = _of_three(cascade, voters, partial(EarlyExitVote, tolerance=TOLERANCES[0], order=order))
     ways = {}
     for method in ("predict_malignant", "verdicts"):
         ways |= {
@@ -172,13 +192,13 @@ def _timed(cascade, X):
     return [["", "images/s", "times faster", "from", "to"], *_rates(times, len(X))]
 
 
-def _of_three(cascade, wrap):
+def _of_three(cascade, voters, wrap):
     """A cascade of three members a stage, with a certified threshold."""
     own, rules = copy.copy(cascade), (ThresholdVote(), SoftVote())
     stages = cascade.triage_, cascade.diagnosis_
     own.triage_, own.diagnosis_ = (
-        _part(stage, stage.members_[: len(BACKBONES)], wrap(rule))
-        for stage, rule in zip(stages, rules, strict=True)
+        _part(stage, members[: len(BACKBONES)], wrap(rule))
+        for stage, members, rule in zip(stages, voters, rules, strict=True)
     )
     return own
 

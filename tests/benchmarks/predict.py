@@ -1,8 +1,10 @@
 """Prediction of a folder of images with three frozen backbones and two stages.
 
 The peer is six ``keras.Model.predict`` calls, one for each member of each stage, on images decoded
-in advance. The limit is the pure engine: each backbone once, on decoded images, nothing else. All
-ways alternate, and ratios are taken within a round, so that a busy machine slows both sides.
+in advance. Beside it stands what a user of scikit-learn would write: two ``VotingClassifier`` over
+features of the same networks, from the same files. The limit is the pure engine: each backbone
+once, on decoded images, nothing else. All ways alternate, and ratios are taken within a round, so
+that a busy machine slows both sides.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from skinensemble import config_context, make_cascade
 from skinensemble.datasets import load_ham10000
 from skinensemble.engines import make_runner
 from skinensemble.images import as_images
+from skinensemble.taxonomy import MALIGNANT
+from tests.benchmarks.sklearn_peer import fit_peer, predict_peer
 
 BACKBONES = ("efficientnet_lite0", "efficientnet_lite2", "mobilenet_v2")
 ROUNDS = 5
@@ -25,11 +29,12 @@ ENGINES = (("keras", "float32"), ("openvino", "float32"), ("openvino", "bfloat16
 
 def run(args):
     """Images per second of each way, and its ratio to the peer and to the pure engine."""
-    cascade, paths = _trained(args)
+    cascade, votes, paths = _trained(args)
     decoded = {m.body_._extractor().size: None for m in _members(cascade)}
     for size in decoded:
         decoded[size] = np.concatenate(list(as_images(paths).batches(size)))
     ways = {"six model.predict calls (peer)": partial(_six, cascade, decoded)}
+    ways["two scikit-learn VotingClassifiers"] = partial(predict_peer, votes, paths)
     for engine, precision in _possible():
         config = {"engine": engine, "precision": precision}
         ways[f"ours, {engine} {precision}"] = partial(_ours, cascade, paths, config)
@@ -54,8 +59,10 @@ def _trained(args):
     weights = {"mobilenet_v2": str(args.weights / "mobilenet_v2_1.0_224_notop.weights.h5")}
     cascade = make_cascade(*BACKBONES, weights=weights, cv=2, epochs=2, random_state=0)
     cascade.fit(images[train], y[train], groups=groups[train])
+    known = {name: weights.get(name, "imagenet") for name in BACKBONES}
+    votes = fit_peer(known, images[train].tolist(), y[train], MALIGNANT)
     others = rng.permutation(np.flatnonzero(~train))
-    return cascade, images[others[: args.images]].tolist()
+    return cascade, votes, images[others[: args.images]].tolist()
 
 
 def _possible():

@@ -8,6 +8,7 @@ from ballots import RULES, drawn_ballots, informed, trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 from skinensemble import (
     CalibratedVote,
@@ -187,3 +188,9 @@ def test_leads_are_not_judged_where_a_temperature_may_make_ties_of_them(temperat
 def test_asked_is_a_mask_of_the_members(asked):
     with pytest.raises(InputError, match=r"asked: .* expected one boolean for each of 3 members –"):
         SoftVote().settled(two(0.1, 0.2, 0.3), asked)
+
+
+@pytest.mark.parametrize("rule", [ThresholdVote(), CalibratedVote(), EarlyExitVote()])
+def test_a_rule_that_learns_has_to_be_fitted(rule):
+    with pytest.raises(NotFittedError, match=f"This {type(rule).__name__} instance is not fitted"):
+        rule.settled(two(0.1, 0.2), [True, False])
