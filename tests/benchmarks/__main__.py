@@ -3,6 +3,7 @@
 startup   what the command line and the import cost, against ``import tensorflow``
 fit       both stages with three frozen members, against ``keras.Model.fit`` on the images
 predict   a folder of images on each engine, against six ``keras.Model.predict`` calls
+features  features of a folder of images, against a PyTorch loop with the same weights
 memory    features of 10,000 images by path: peak memory
 voting    a million ballots through every rule, against scikit-learn's hard vote and numpy.mean
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from skinensemble.tables import text_table
 
-NAMES = ("startup", "fit", "predict", "memory", "voting")
+NAMES = ("startup", "fit", "predict", "features", "memory", "voting")
 
 
 def main() -> None:
