@@ -12,7 +12,7 @@ import numpy as np
 
 @functools.cache
 def stacked_layers():
-    """Return the classes of the layers: dense, batch normalisation, and both ends of the stack."""
+    """Return the classes of the layers: dense, and batch normalisation."""
     import keras
     from keras import ops
 
@@ -46,6 +46,15 @@ def stacked_layers():
             rows = super().call(rows, training=training)
             return ops.swapaxes(ops.reshape(rows, (-1, self.heads, self.width)), 0, 1)
 
+    return StackedDense, StackedBatchNormalization
+
+
+@functools.cache
+def stack_ends():
+    """Return the classes of the layers at both ends of the stack."""
+    import keras
+    from keras import ops
+
     class Standardize(keras.layers.Layer):
         """The entry: rows of all heads below each other, each head's standardised its own way."""
 
@@ -71,7 +80,7 @@ def stacked_layers():
         def call(self, x):
             return ops.reshape(x, (-1, x.shape[2]))
 
-    return StackedDense, StackedBatchNormalization, Standardize, Join
+    return Standardize, Join
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skinensemble.members._layers import batches_class, metric_class, stacked_layers
+from skinensemble.members._layers import batches_class, metric_class, stack_ends, stacked_layers
 from skinensemble.members._network import seed_layer
 from skinensemble.members._stop import stop_in_time
 
@@ -128,7 +128,7 @@ def _build(head, n_heads: int, n_features: int, n_classes: int):
     """Return the network: samples of all heads below each other, (b, d) to logits (b, k)."""
     import keras
 
-    dense, norm, standardize, join = stacked_layers()
+    (dense, norm), (standardize, join) = stacked_layers(), stack_ends()
 
     def dropout():
         # One mask for all heads: random numbers cost more than the product they precede.

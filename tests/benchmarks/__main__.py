@@ -3,6 +3,7 @@
 startup     what the command line and the import cost, against ``import tensorflow``
 fit         both stages with three frozen members, against ``keras.Model.fit`` on the images
 predict     a folder of images on each engine, against ``keras.Model.predict`` and scikit-learn
+features    features of a folder of images, against a PyTorch loop with the same weights
 early_exit  members who need not be asked, against asking everybody
 memory      features of 10,000 images by path: peak memory
 scale_out   features by two Dask workers of one core each, against one worker
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from skinensemble.tables import text_table
 
-NAMES = ("startup", "fit", "predict", "early_exit", "memory", "scale_out", "voting")
+NAMES = ("startup", "fit", "predict", "features", "early_exit", "memory", "scale_out", "voting")
 
 
 def main() -> None:

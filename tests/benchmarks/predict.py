@@ -35,7 +35,7 @@ def run(args):
         decoded[size] = np.concatenate(list(as_images(paths).batches(size)))
     ways = {"six model.predict calls (peer)": partial(_six, cascade, decoded)}
     ways["two scikit-learn VotingClassifiers"] = partial(predict_peer, votes, paths)
-    for engine, precision in _possible():
+    for engine, precision in possible_engines():
         config = {"engine": engine, "precision": precision}
         ways[f"ours, {engine} {precision}"] = partial(_ours, cascade, paths, config)
         if engine != "keras":
@@ -47,7 +47,7 @@ def run(args):
             way()
             if round_:  # the first compiles
                 rates[name].append(len(paths) / (time.perf_counter() - start))
-    return _table(rates)
+    return rate_table(rates)
 
 
 def _trained(args):
@@ -65,7 +65,7 @@ def _trained(args):
     return cascade, votes, images[others[: args.images]].tolist()
 
 
-def _possible():
+def possible_engines():
     for engine, precision in ENGINES:
         try:
             with config_context(engine=engine, precision=precision):
@@ -113,7 +113,7 @@ def _pure(cascade, decoded, config):
     return way
 
 
-def _table(rates):
+def rate_table(rates):
     peer = next(iter(rates.values()))
     rows = []
     for name, own in rates.items():
