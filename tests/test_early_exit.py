@@ -21,6 +21,7 @@ from skinensemble import (
     CollapsedMember,
     EarlyExitVote,
     Referral,
+    SoftVote,
     Stage,
     ThresholdVote,
     Verdict,
@@ -348,3 +349,11 @@ def test_a_fresh_certificate_on_a_vote_that_stops(data, fresh):
     found = stage.predict_early(fresh)
     np.testing.assert_array_equal(found.labels, stage.predict(fresh))
     assert found.n_asked.mean() < 3
+
+
+def test_whoever_has_no_weight_is_not_asked(data, fresh):
+    X, y, lesions = data
+    stage = Stage(five(), voting=SoftVote(weights=[0.0, 1.0, 0.0, 2.0, 1.0]), random_state=0)
+    found = stage.fit(X, y, groups=lesions).predict_early(fresh)
+    np.testing.assert_array_equal(found.labels, stage.predict(fresh))
+    assert found.asked[:, [0, 2]].sum() == 0

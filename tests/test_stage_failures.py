@@ -19,7 +19,13 @@ from sklearn.naive_bayes import GaussianNB
 
 from skinensemble import Cascade, Stage, WeightedMajorityVote, evaluate, load
 from skinensemble.committee import MemberFailure
-from skinensemble.exceptions import InputError, MemberError, MemberWarning, TimeLimitError
+from skinensemble.exceptions import (
+    InputError,
+    MemberError,
+    MemberWarning,
+    SaveError,
+    TimeLimitError,
+)
 from skinensemble.persistence import save
 
 
@@ -363,3 +369,28 @@ def test_the_html_says_who_was_left_out(data):
     with pytest.warns(MemberWarning):
         stage.fit(X, y, groups=lesions)
     assert "odd (left out)" in stage._repr_html_() and "lda (left out)" not in stage._repr_html_()
+
+
+class Unwritable(GaussianNB):
+    """Somebody whose store has no room."""
+
+    def fit(self, X, y):
+        raise SaveError("store: disk – it is full – make room")
+
+
+def test_a_store_that_cannot_be_written_is_nobodys_fault(data):
+    X, y, lesions = data
+    stage = Stage([*committee(), ("odd", Unwritable())], cv=2, on_error="drop")
+    with pytest.raises(SaveError, match="it is full – make room"):
+        stage.fit(X, y, groups=lesions)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_an_error_that_names_the_members(data):
+    X, y, lesions = data
+    stage = Stage([*committee(), ("odd", Faulty("SIGKILL"))], cv=2, random_state=0)
+    with (
+        parallel_config(backend="loky", n_jobs=2),
+        pytest.raises(MemberError, match=r'odd.* was killed by SIGKILL.* – on_error="drop" finds'),
+    ):
+        stage.fit(X, y, groups=lesions)

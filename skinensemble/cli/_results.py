@@ -16,6 +16,7 @@ _VERDICT = (
     *("verdict", "p_malignant", "threshold"),
     *("diagnosis", "p_diagnosis", "referred", "agreement"),
 )
+_ESTIMATED = ("p_malignant", "p_diagnosis")
 _TITLES = ("verdict", "p malignant", "diagnosis", "p diagnosis", "members agree")
 
 Row = dict[str, Any]
@@ -65,6 +66,9 @@ class VerdictCsv:
     cascade : Cascade
     resume : bool
         Go on with the file that is there.
+    early : bool
+        Whether probabilities are estimates of an early exit: the column then says so, and there
+        are none of single diagnoses.
 
     Attributes
     ----------
@@ -72,9 +76,9 @@ class VerdictCsv:
         Files that it holds already.
     """
 
-    def __init__(self, path: Path, cascade, *, resume: bool = False) -> None:
-        self._path = path
-        self._labels = [str(label) for label in cascade.classes_]
+    def __init__(self, path: Path, cascade, *, resume: bool = False, early: bool = False) -> None:
+        self._path, self._early = path, early
+        self._labels = [] if early else [str(label) for label in cascade.classes_]
         self._members = {
             f"{stage}_votes": list(getattr(cascade, f"{stage}_").named_members_)
             for stage in ("triage", "diagnosis")
@@ -121,6 +125,8 @@ class VerdictCsv:
 
     def _header(self) -> list[str]:
         header = ["file", "status", *_VERDICT, *(f"p_{label}" for label in self._labels)]
+        if self._early:
+            header = [f"{one}_estimate" if one in _ESTIMATED else one for one in header]
         for stage, names in self._members.items():
             header += [f"{stage.removesuffix('_votes')}_{name}" for name in names]
         return header
@@ -132,8 +138,8 @@ class VerdictCsv:
         text = data[: self._whole].decode("utf-8", "surrogateescape")
         rows = list(csv.reader(io.StringIO(text, newline="")))
         if rows and rows[0] != self._header():
-            why = "its columns are not those of this model"
-            remedy = "resume with the model it was begun with, or choose another name"
+            why = "its columns are not those of this model, or of this --early-exit"
+            remedy = "resume with what it was begun with, or choose another name"
             raise InputError(message("--resume", self._path, why, remedy))
         return {row[0] for row in rows[1:] if row}
 

@@ -93,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
         return start_again()
     if isic is not None:
         _check_isic(cascade.classes_)
-    results = None if output is None else VerdictCsv(output, cascade, resume=args.resume)
+    how = {"resume": args.resume, "early": args.early_exit}
+    results = None if output is None else VerdictCsv(output, cascade, **how)
     files = [file for file in files if results is None or file not in results.done]
     shown = _Shown(files, cascade, args, results)
     try:

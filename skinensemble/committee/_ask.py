@@ -11,7 +11,14 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from skinensemble.committee._failures import late_error, member_error
-from skinensemble.exceptions import InputError, MemberError, TimeLimitError, first_few, message
+from skinensemble.exceptions import (
+    InputError,
+    MemberError,
+    SaveError,
+    TimeLimitError,
+    first_few,
+    message,
+)
 from skinensemble.voting import check_ballots
 
 __all__ = [
@@ -24,6 +31,9 @@ __all__ = [
     "seeded",
     "stack_ballots",
 ]
+
+# About what the user gave, or where things are kept, and they say so themselves.
+_NOT_ITS_OWN = (InputError, SaveError)
 
 
 def prepare_all(members, X):
@@ -46,8 +56,8 @@ def prepare_alone(name: str, member, X):
     """Let a member do its shared work on `X`; name it when it fails."""
     try:
         return _prepare(member, X)
-    except InputError:
-        raise  # it is about what the user gave, and says so itself
+    except _NOT_ITS_OWN:
+        raise
     except Exception as error:
         raise _failed(name, "prepare", error) from error
 
@@ -94,8 +104,8 @@ def fit_member(name: str, member, X, y, parts, extra) -> list:
         if len(parts) > 1 and hasattr(member, "fit_each"):
             return member.fit_each(X, y, parts, **known)
         return [_fit_part(member, X, y, rows, known) for rows in parts]
-    except InputError:
-        raise  # it is about what the user gave, and says so itself
+    except _NOT_ITS_OWN:
+        raise
     except Exception as error:
         raise _failed(name, "fit", error) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
 import numpy as np
@@ -23,7 +24,7 @@ from skinensemble.committee._ask import (
 from skinensemble.committee._early import total_costs
 from skinensemble.committee._failures import MemberFailure, Tolerance
 from skinensemble.committee._travel import pack, train_anywhere
-from skinensemble.committee._watch import run_watched, steps, train_alone, unusable
+from skinensemble.committee._watch import lost_worker, run_watched, steps, train_alone, unusable
 from skinensemble.engines import with_config
 from skinensemble.features._recipe import Parcel
 
@@ -160,7 +161,10 @@ def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose, to
             for one, (_, member) in zip(packed, members, strict=True)
             for part in steps(member, numbers)
         ]
-        trained = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(bound)(*t) for t in tasks)
+        try:
+            trained = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(bound)(*t) for t in tasks)
+        except BrokenProcessPool as error:
+            raise lost_worker(error, tasks) from error
     return _gather(members, tasks, trained, folds, classes, refit, tolerance)
 
 

@@ -15,10 +15,10 @@ from sklearn.utils.validation import _num_samples
 from skinensemble._deadline import check_deadline, time_limit
 from skinensemble.committee._ask import cast_ballot, prepare_alone, stack_ballots
 from skinensemble.committee._failures import MemberFailure, Tolerance, late_error, member_error
-from skinensemble.exceptions import InputError, MemberError, TimeLimitError
+from skinensemble.exceptions import InputError, MemberError, TimeLimitError, first_few, message
 from skinensemble.features._spread import as_they_come
 
-__all__ = ["run_watched", "steps", "train_alone", "unusable"]
+__all__ = ["lost_worker", "run_watched", "steps", "train_alone", "unusable"]
 
 _SOME = 16
 
@@ -82,15 +82,23 @@ def run_watched(train, tasks: list[tuple], *, n_jobs, tolerance: Tolerance) -> l
     results: dict[int, Any] = {}
     try:
         _run(train, tasks, range(len(tasks)), n_jobs, results)
-    except BrokenProcessPool:
+    except BrokenProcessPool as error:
         if not tolerance.drops:
-            raise
+            raise lost_worker(error, tasks) from error
         for at in sorted(set(range(len(tasks))) - set(results)):
             try:
                 _run(train, tasks, [at], n_jobs, results)
             except BrokenProcessPool as error:
                 results[at] = MemberFailure.of("worker", _last_words(error))
     return [results[at] for at in range(len(tasks))]
+
+
+def lost_worker(error: BrokenProcessPool, tasks: list[tuple]) -> MemberError:
+    """Return the error for a process that died, and with it those of others: any may be why."""
+    names = dict.fromkeys(parcel.content[0] for (parcel, *_), *_ in tasks)
+    why = f"one of them: {_last_words(error)}"
+    remedy = 'on_error="drop" finds out which, and goes on without it'
+    return MemberError(message("members", first_few(names), why, remedy))
 
 
 def _run(train, tasks, chosen: Iterable[int], n_jobs, results: dict[int, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from skinensemble.exceptions import ModelFileError, message
+from skinensemble.exceptions import ModelFileError, SaveError, message
 from skinensemble.persistence.container import read_container, write_container
 
 __all__ = ["Checkpoint", "CheckpointWarning"]
@@ -50,7 +50,7 @@ class Checkpoint:
     def __init__(self, folder: str | os.PathLike[str] | None, name: str, *parts: Any) -> None:
         self.epoch, self.done = 0, False
         file = f"{name}-{digest_of(*parts)}.checkpoint"
-        self.path = None if folder is None else Path(folder) / file
+        self.path = None if folder is None else usable_folder(folder, "checkpoint") / file
 
     def restore(self, model) -> dict[str, list[float]]:
         """Put model and optimizer where they were after the last epoch; return the history."""
@@ -96,9 +96,25 @@ class Checkpoint:
     def _write(self, variables, epoch: int, done: bool, history) -> None:
         if self.path is None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {f"{i:04d}": np.asarray(one) for i, one in enumerate(variables)}
         write_container(self.path, {"epoch": epoch, "done": done, "history": history}, arrays)
+
+
+def usable_folder(folder: str | os.PathLike[str], what: str) -> Path:
+    """Return a folder that is there from now on; known before anything is trained.
+
+    Raises
+    ------
+    SaveError
+        When it is a file, or cannot be made.
+    """
+    path = Path(folder).expanduser()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = "it is a file" if path.is_file() else f"it cannot be made ({error.strerror})"
+        raise SaveError(message(what, folder, why, "give the name of another folder")) from error
+    return path
 
 
 def digest_of(*parts: Any) -> str:

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from skinensemble.features import BackboneFeatures
 from skinensemble.features._cut_body import CutBody
 from skinensemble.images import as_images
+from skinensemble.members._checkpoint import usable_folder
 from skinensemble.members._dense_head import DenseHead, check_params
 from skinensemble.members._tuned_top import TunedTop
 from skinensemble.persistence._codec import dump_params, load_params
@@ -339,6 +340,8 @@ validation_fraction, patience, callbacks, random_state, verbose
 
     def _check(self) -> None:
         check_params(type(self).__name__, self._resolved())
+        if self.checkpoint is not None and self._tunes:
+            usable_folder(self.checkpoint, "checkpoint")
 
     def _body(self) -> BackboneFeatures | CutBody:
         names, body = (_CUT_BODY, CutBody) if self._tunes else (_BODY, BackboneFeatures)

@@ -84,13 +84,14 @@ def plot_verdicts(
     grid = figure.subplots(down, across, squeeze=False)
     for axes in grid.flat[len(verdicts) :]:
         axes.remove()
+    members = _members(verdicts)
     for i, (axes, verdict) in enumerate(zip(grid.flat, verdicts, strict=False)):
-        _show_verdict(axes, source[i], verdict, labels[i], malignant)
-    _legend(figure, verdicts)
+        _show_verdict(axes, source[i], verdict, members, labels[i], malignant)
+    _legend(figure, members)
     return figure
 
 
-def _show_verdict(axes, image, verdict: Verdict, label, malignant) -> None:
+def _show_verdict(axes, image, verdict: Verdict, members, label, malignant) -> None:
     color = _COLORS[verdict.answer]
     axes.imshow(image)
     axes.set(xticks=[], yticks=[])
@@ -100,9 +101,10 @@ def _show_verdict(axes, image, verdict: Verdict, label, malignant) -> None:
     doubt = "?" if verdict.referred == "diagnosis" else ""
     title = f"{verdict.answer}{named}{doubt}"
     axes.set_title(title, size=10, weight="bold", color=color, pad=16, loc="left")
-    chance = f"p(malignant) = {verdict.p_malignant:.2f}"
+    sign = "≈" if verdict.early else "="
+    chance = f"p(malignant) {sign} {verdict.p_malignant:.2f}"
     axes.text(0, 1.025, chance, transform=axes.transAxes, size=8, color=INK)
-    _show_votes(axes, verdict, color)
+    _show_votes(axes, verdict, members)
     if label is not None:
         mark = _mark(verdict, label, bool(np.isin(label, list(malignant))))
         axes.set_xlabel(f"truth: {label}  {mark}", size=9, loc="left", color=INK, labelpad=5)
@@ -116,10 +118,18 @@ def _mark(verdict: Verdict, label, malignant: bool) -> str:
     return "✓" if verdict.diagnosis in (None, label) else "✓ malignant, ✗ type"
 
 
-def _show_votes(axes, verdict: Verdict, color: str) -> None:
+def _members(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return whom the symbols stand for; with an early exit not everybody is asked every time."""
+    most = sorted(verdicts, key=lambda verdict: -len(verdict.triage_votes))
+    return list(dict.fromkeys(name for verdict in most for name in verdict.triage_votes))
+
+
+def _show_votes(axes, verdict: Verdict, members: Sequence[str]) -> None:
     """Draw a symbol for each member's vote, at the right above the image."""
-    votes = [str(vote) for vote in verdict.triage_votes.values()]
-    for place, vote in enumerate(reversed(votes)):
+    for place, name in enumerate(reversed(members)):
+        if name not in verdict.triage_votes:
+            continue
+        vote = str(verdict.triage_votes[name])
         axes.plot(
             0.97 - 0.085 * place,
             1.1,
@@ -131,17 +141,16 @@ def _show_votes(axes, verdict: Verdict, color: str) -> None:
         )
 
 
-def _legend(figure, verdicts: Sequence[Verdict]) -> None:
+def _legend(figure, members: Sequence[str]) -> None:
     lines = import_optional("matplotlib.lines", extra="plots", purpose="plots")
     handles = [
         lines.Line2D([], [], ls="", marker=_MARKERS[side], color=_COLORS[side], label=label)
         for side, label in (("malignant", "votes malignant"), ("benign", "votes benign"))
     ]
-    members = ", ".join(verdicts[0].triage_votes)
     if members:
         figure.legend(
             handles=handles,
-            title=f"Members, from left to right: {members}",
+            title=f"Members, from left to right: {', '.join(members)}",
             loc="outside lower left",
             ncols=2,
             frameon=False,

@@ -102,4 +102,8 @@ class EarlyStage:
         while not hasattr(rule, "order_") and hasattr(rule, "base_"):
             rule = rule.base_
         own = getattr(rule, "order_", None)
-        return cheapest_first(self.members_) if own is None else own.tolist()
+        if own is not None:
+            return own.tolist()
+        # Who has no weight decides nothing, so is asked last: never, but for ties.
+        weights = getattr(rule, "weights_", np.ones(len(self.members_)))
+        return sorted(cheapest_first(self.members_), key=lambda i: weights[i] == 0)

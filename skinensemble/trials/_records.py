@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import clone
 
 from skinensemble.exceptions import InputError, ModelFileError, message
-from skinensemble.members._checkpoint import digest_of, set_aside
+from skinensemble.members._checkpoint import digest_of, set_aside, usable_folder
 from skinensemble.persistence.container import read_container, write_container
 from skinensemble.trials._trial import Trial, TrialData
 
@@ -30,23 +30,26 @@ class Records:
     Parameters
     ----------
     folder : path-like or None
-        Made when it is needed; None keeps nothing.
+        Made when it is not there; None keeps nothing.
     data : TrialData
 
     Raises
     ------
     InputError
         When the samples cannot be told from others by their content.
+    SaveError
+        When the folder cannot be made.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, data: TrialData) -> None:
-        self.folder, self._data = None if folder is None else Path(folder).expanduser(), data
+        self.folder, self._data = None, data
         if folder is None:
             return
         if data.digests is None:
             why = "samples of this type cannot be told from others, so no trial would be found"
             remedy = "pass an array, a DataFrame of numbers or images, or leave out the folder"
             raise InputError(message("folder", folder, why, remedy))
+        self.folder = usable_folder(folder, "folder")
         lesions = np.arange(0) if data.lesions is None else data.lesions
         parts = (data.digests, data.targets, lesions, data.folds, data.classes.tolist(), data.seed)
         self._digest = digest_of("trials", *parts)
@@ -70,7 +73,6 @@ class Records:
         path = self._path(trial.name, member, trial.share)
         if path is None or trial.ballots is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
         config = {"name": trial.name, "share": trial.share, "seconds": trial.seconds}
         write_container(path, config, {"ballots": trial.ballots})
 

@@ -113,7 +113,8 @@ class SearchResult:
     @property
     def scoring_name(self) -> str:
         """How the score is called."""
-        return scoring_name(self.scoring)
+        name = scoring_name(self.scoring)
+        return "neg_log_loss" if name == "log_loss" else name
 
     @property
     def best_name(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 
 from skinensemble.committee import cast_ballot, fit_member, seeded, stack_ballots
-from skinensemble.exceptions import ImageReadError, TimeLimitError
+from skinensemble.exceptions import ImageReadError, SaveError, TimeLimitError
 from skinensemble.trials._scoring import judge
 
 __all__ = ["Trial", "TrialData", "run_trial"]
@@ -129,7 +129,7 @@ def run_trial(data: TrialData, name: str, member, share: float) -> Trial:
         for one, (_, held) in zip(fitted, parts, strict=True):
             ballots[held] = cast_ballot(name, one, _safe_indexing(data.X, held), data.classes)
         checked = stack_ballots([ballots[rows]], [name])[:, 0]
-    except (ImageReadError, TimeLimitError):
+    except (ImageReadError, SaveError, TimeLimitError):
         raise
     except Exception as error:  # of any kind: that is what trials are for
         text = str(error).removeprefix(f"member: {name} – ") or type(error).__name__

@@ -227,7 +227,10 @@ def test_an_early_exit_gives_the_same_verdicts(model, folder, broken, tmp_path, 
     assert rows[1][0]["probabilities"] == {}
     written = read(output)
     assert [row["verdict"] for row in written[:-1]] == [row["verdict"] for row in rows[0][:-1]]
-    assert written[0]["p_mel"] == ""
+    assert "p_mel" not in written[0]
+    assert float(written[0]["p_malignant_estimate"]) == pytest.approx(rows[1][0]["p_malignant"])
+    assert main(["predict", str(model), *files, "--output", str(output), "--resume"]) == 1
+    assert "or of this --early-exit – resume with what" in capsys.readouterr().err
     assert written[-1]["status"] == "the file is empty"
 
 

@@ -33,7 +33,7 @@ def test_search_shows_saves_and_judges(search_args, tmp_path, capsys):
     folder = tmp_path / "new" / "found"
     assert main([*search_args, "--output", str(folder)]) == 0
     streams = capsys.readouterr()
-    assert streams.out.startswith("3 candidates by log_loss, higher is better (")
+    assert streams.out.startswith("3 candidates by neg_log_loss, higher is better (")
     assert "Committee by greedy selection: " in streams.out
     assert f"Saved {folder / 'cascade.h5'}: trained on " in streams.out
     assert "kept aside" in streams.out and "Diagnosis: all types" in streams.out

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from tiny_backbone import TINY
 
 from skinensemble import FeatureStore, Stage, TransferClassifier, load
-from skinensemble.exceptions import InputError, MemberError, WeightsError
+from skinensemble.exceptions import InputError, MemberError, SaveError, WeightsError
 from skinensemble.features import Activations, Extractor
 from skinensemble.images import dihedral
 from skinensemble.members import CheckpointWarning
@@ -383,3 +383,9 @@ def test_a_budget_on_disk_is_kept(data, tmp_path, passes):
     assert not passes
     member(store=store, views=1, unfreeze="all").set_params(unfreeze=None).fit(*data[:2])
     assert 0 < store.nbytes <= 20_000
+
+
+def test_a_checkpoint_folder_that_cannot_be_used_is_known_before_the_training(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SaveError, match=r"checkpoint: .*file – it is a file – give the name"):
+        member(checkpoint=tmp_path / "file").fit(*data[:2])

@@ -168,3 +168,14 @@ def test_without_matplotlib_the_install_line_is_shown(images, verdicts, monkeypa
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingDependencyError, match=r'pip install "skinensemble\[plots\]"'):
         plot_verdicts(images, verdicts)
+
+
+def test_an_early_exit_leaves_the_places_of_those_who_were_not_asked_empty():
+    asked = [{"small": "malignant"}, {"small": "benign", "large": "benign"}]
+    found = [Verdict(True, 0.9, triage_votes=votes, early=True) for votes in asked]
+    figure = plot_verdicts(np.full((2, 32, 32, 3), 200, np.uint8), found)
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == "Members, from left to right: small, large"
+    places = [[line.get_xdata() for line in axes.lines] for axes in figure.axes]
+    assert places[0] == places[1][1:]
+    assert figure.axes[0].texts[0].get_text() == "p(malignant) ≈ 0.90"

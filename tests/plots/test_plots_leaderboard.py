@@ -35,7 +35,7 @@ def test_every_candidate_with_a_score_has_a_row(found):
     weights = [f"{place.weight:.2f}" for place in places if place.weight]
     assert [text for text in beside if text and "%" not in text] == weights
     assert beside.count("33 %") == 3
-    assert ax.get_xlabel() == "log_loss, higher is better"
+    assert ax.get_xlabel() == "neg_log_loss, higher is better"
 
 
 def test_many_are_cut_and_said(found, tmp_path):

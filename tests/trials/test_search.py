@@ -239,7 +239,7 @@ def test_all_failing_is_an_error():
 
 def test_the_leaderboard_reads_and_is_written(found, tmp_path):
     text = str(found)
-    assert text.startswith("10 candidates by log_loss, higher is better (")
+    assert text.startswith("10 candidates by neg_log_loss, higher is better (")
     assert f"| 1. {found.best_name}" in text and "|       33 % |" in text
     assert "Committee by greedy selection: " in text and "judged on it: -0." in text
     path = tmp_path / "leaderboard.csv"

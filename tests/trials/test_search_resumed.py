@@ -17,7 +17,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
 from skinensemble import search
-from skinensemble.exceptions import InputError
+from skinensemble.exceptions import InputError, SaveError
 from skinensemble.members import CheckpointWarning
 
 X, Y, LESIONS = lesion_table(120)
@@ -171,3 +171,13 @@ def test_killed_at_any_moment_it_ends_with_the_same_result(tmp_path, seconds):
     again = search(CANDIDATES, X, Y, folder=tmp_path, **OPTIONS)
     assert files(tmp_path) == written
     assert same(again, search(CANDIDATES, X, Y, **OPTIONS))
+
+
+def test_a_folder_that_cannot_be_used_is_known_before_anything_is_trained(tmp_path):
+    notes, keep = notebook()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        SaveError, match=r"folder: .*file – it is a file – give the name of another"
+    ):
+        search([("recorded", Recorder(keep))], X, Y, folder=tmp_path / "file", **OPTIONS)
+    assert not notes
