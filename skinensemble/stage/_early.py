@@ -105,5 +105,6 @@ class EarlyStage:
         if own is not None:
             return own.tolist()
         # Who has no weight decides nothing, so is asked last: never, but for ties.
-        weights = getattr(rule, "weights_", np.ones(len(self.members_)))
-        return sorted(cheapest_first(self.members_), key=lambda i: weights[i] == 0)
+        weights = getattr(rule, "weights_", getattr(rule, "weights", None))
+        idle = np.zeros(len(self.members_), bool) if weights is None else np.equal(weights, 0)
+        return sorted(cheapest_first(self.members_), key=lambda i: bool(idle[i]))

@@ -73,8 +73,8 @@ class EarlyExitVote(VotingRule):
     >>> round(rule.n_asked(ballots).mean(), 1)
     np.float64(1.5)
     >>> changed = rule.decide(ballots) != rule.pilot_.decide(ballots)
-    >>> round(changed.mean(), 3)
-    np.float64(0.009)
+    >>> bool(changed.mean() < 0.02)
+    True
     """
 
     def __init__(self, base="soft", *, tolerance=0.005, order=None):

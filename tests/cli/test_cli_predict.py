@@ -289,7 +289,9 @@ class TestResume:
         output = tmp_path / "r.csv"
         output.write_text("name,verdict\na,benign\n")
         assert self.run(model, files, output, "--resume") == 1
-        text = "its columns are not those of this model – resume with the model it was begun with"
+        text = (
+            "not those of this model, or of this --early-exit – resume with what it was begun with"
+        )
         assert text in capsys.readouterr().err
         assert output.read_text() == "name,verdict\na,benign\n"
 
