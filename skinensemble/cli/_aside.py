@@ -12,7 +12,7 @@ from skinensemble.cli._screen import comma_list, count, progress_on_stderr
 __all__ = [
     "add_hold_out",
     "add_malignant",
-    "add_weights",
+    "add_networks",
     "check_malignant",
     "hold_out",
     "judge_aside",
@@ -21,8 +21,15 @@ __all__ = [
 ]
 
 
-def add_weights(group) -> None:
-    """Add ``--weights``."""
+def add_networks(group, about: str = "") -> None:
+    """Add what says which backbones there are, what they start from and how large images are."""
+    group.add_argument(
+        "--backbone",
+        action="extend",
+        type=comma_list,
+        metavar="NAME[,NAME…]",
+        help=f"{about}(default: EfficientNet-Lite0, 1 and 2; see `skinensemble backbones`)",
+    )
     group.add_argument(
         "--weights",
         action="append",
@@ -32,6 +39,7 @@ def add_weights(group) -> None:
         help="weights file of a backbone, or NAME=none for random ones; may be repeated (default:"
         " the ImageNet weights)",
     )
+    group.add_argument("--image-size", type=int, metavar="PIXELS", help="(default: the backbone's)")
 
 
 def add_malignant(group) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from skinensemble.cli._aside import (
     add_hold_out,
     add_malignant,
-    add_weights,
+    add_networks,
     check_malignant,
     hold_out,
     judge_aside,
@@ -73,17 +73,9 @@ def add_parser(commands, **options) -> None:
 
 
 def _add_space(group) -> None:
-    group.add_argument(
-        "--backbone",
-        action="extend",
-        type=comma_list,
-        metavar="NAME[,NAME…]",
-        help="(default: EfficientNet-Lite0, 1 and 2; see `skinensemble backbones`)",
-    )
+    add_networks(group)
     for name, about in _CHOICES.items():
         group.add_argument(f"--{name}", type=_alternatives, metavar="A[,B…]", help=about)
-    add_weights(group)
-    group.add_argument("--image-size", type=int, metavar="PIXELS", help="(default: the backbone's)")
 
 
 def _add_halving(group) -> None:

@@ -7,7 +7,7 @@ import argparse
 from skinensemble.cli._aside import (
     add_hold_out,
     add_malignant,
-    add_weights,
+    add_networks,
     check_malignant,
     hold_out,
     judge_aside,
@@ -18,7 +18,7 @@ from skinensemble.cli._data import Data, add_data_options, load_data
 from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._limits import add_limit_options, chosen_limits, how_to_go_on
 from skinensemble.cli._outputs import add_force, check_output
-from skinensemble.cli._screen import UsageError, comma_list, load_keras, progress_on_stderr
+from skinensemble.cli._screen import UsageError, load_keras, progress_on_stderr
 
 __all__ = ["add_parser", "run"]
 
@@ -46,16 +46,7 @@ def add_parser(commands, **options) -> None:
 
 
 def _add_model_options(group) -> None:
-    group.add_argument(
-        "--backbone",
-        action="extend",
-        type=comma_list,
-        metavar="NAME[,NAME…]",
-        help="one member per backbone and stage; may be repeated (default: EfficientNet-Lite0, 1"
-        " and 2; see `skinensemble backbones`)",
-    )
-    add_weights(group)
-    group.add_argument("--image-size", type=int, metavar="PIXELS", help="(default: the backbone's)")
+    add_networks(group, "one member per backbone and stage; may be repeated ")
     group.add_argument("--folds", type=int, help="of the out-of-fold votes (default: 5)")
     group.add_argument(
         "--unfreeze",

@@ -239,33 +239,23 @@ class Extractor:
         source, store, view, batch_size, progress
             As in a call; without a `store` no rows are kept.
         """
-        with self._computing:
-            return self._compute(source, store, view, batch_size, progress)
-
-    def _compute(
-        self,
-        source: ImageSource,
-        store: FeatureStore | None,
-        view: View,
-        batch_size: int,
-        progress: Progress,
-    ) -> np.ndarray:
         refuse_forked()
-        if store is not None:
-            store.check_writable(self.key(view))
-        self._runner = self._make_runner()
-        rows = np.empty((len(source), *self.row_shape), self.dtype)
-        keeper = Keeper(store, self.key(view), source.digests, rows)
-        places = self._equal_places(batch_size) if len(source) > 1 else np.zeros(1, np.intp)
-        batches = view.batches(source, self.size, self.fit, len(places))
-        try:
-            for batch, computed in self._pass(batches, places, batch_size):
-                keeper.add(batch, computed)
-                progress.advance(len(batch))
-            keeper.release()
-        finally:
-            keeper.flush()
-        return rows
+        with self._computing:
+            if store is not None:
+                store.check_writable(self.key(view))
+            self._runner = self._make_runner()
+            rows = np.empty((len(source), *self.row_shape), self.dtype)
+            keeper = Keeper(store, self.key(view), source.digests, rows)
+            places = self._equal_places(batch_size) if len(source) > 1 else np.zeros(1, np.intp)
+            batches = view.batches(source, self.size, self.fit, len(places))
+            try:
+                for batch, computed in self._pass(batches, places, batch_size):
+                    keeper.add(batch, computed)
+                    progress.advance(len(batch))
+                keeper.release()
+            finally:
+                keeper.flush()
+            return rows
 
     def _pass(
         self, batches: Iterable[np.ndarray], places: np.ndarray, batch_size: int

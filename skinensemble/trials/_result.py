@@ -113,8 +113,7 @@ class SearchResult:
     @property
     def scoring_name(self) -> str:
         """How the score is called."""
-        name = scoring_name(self.scoring)
-        return "neg_log_loss" if name == "log_loss" else name
+        return scoring_name(self.scoring)
 
     @property
     def best_name(self) -> str:

@@ -11,6 +11,8 @@ from skinensemble.voting._scores import SCORES
 
 __all__ = ["check_scoring", "judge", "scoring_name"]
 
+_LOSSES = ("brier", "log_loss")
+
 
 def check_scoring(scoring) -> None:
     """Refuse a name that is not known."""
@@ -41,7 +43,7 @@ def judge(scoring, y: np.ndarray, proba: np.ndarray, weight: np.ndarray | None =
 
 
 def scoring_name(scoring) -> str:
-    """Return how a score is called."""
-    return (
-        str(getattr(scoring, "__name__", type(scoring).__name__)) if callable(scoring) else scoring
-    )
+    """Return how a score is called; of losses the sign is turned, and the name says so."""
+    if callable(scoring):
+        return str(getattr(scoring, "__name__", type(scoring).__name__))
+    return f"neg_{scoring}" if scoring in _LOSSES else str(scoring)
