@@ -193,7 +193,9 @@ def test_workers_take_their_share_of_the_cores_and_the_engine(backend):
         return n_threads(), *map(os.environ.get, variables), get_config()["engine"]
 
     with config_context(engine="auto"), parallel_config(backend, n_jobs=2):
-        found = Parallel()(delayed(with_config(state))() for _ in range(4))
+        # Bound here: joblib asks for later tasks in a thread of its own, which has no such context.
+        bound = delayed(with_config(state))
+        found = Parallel()(bound() for _ in range(4))
     share = max(n_threads() // 2, 1)
     assert set(found) == {(share, str(share), str(share), "auto")}
     assert n_threads() == len(os.sched_getaffinity(0))
