@@ -118,7 +118,7 @@ class Extractor:
         parts = (name, self.size, fit, *([] if dtype == "float32" else [dtype]))
         self.fingerprint = fingerprint(model, *parts)
         self.recipe: Recipe | None = None
-        alive.setdefault(self.fingerprint, self)
+        alive[self.fingerprint] = self  # of equal ones the newest, which is in use
         self._places: dict[int, np.ndarray] = {}
         self._runners: dict[tuple[str, ...], Runner] = {}
         self._runner = make_runner(model, name, engine="keras", precision="float32")
