@@ -118,7 +118,7 @@ class Extractor:
         parts = (name, self.size, fit, *([] if dtype == "float32" else [dtype]))
         self.fingerprint = fingerprint(model, *parts)
         self.recipe: Recipe | None = None
-        alive[self.fingerprint] = self  # of equal ones the newest, which is in use
+        alive.setdefault(self.fingerprint, self)
         self._places: dict[int, np.ndarray] = {}
         self._runners: dict[tuple[str, ...], Runner] = {}
         self._runner = make_runner(model, name, engine="keras", precision="float32")
@@ -218,6 +218,7 @@ class Extractor:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if travels() and self.recipe is not None:
+            alive[self.fingerprint] = self  # so that of equal ones here this one comes back
             return Recipe.build, (self.recipe,)
         return super().__reduce_ex__(protocol)
 
