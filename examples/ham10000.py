@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from skinensemble import evaluate, load, make_cascade
+from skinensemble import evaluate, load, make_cascade, set_config
 from skinensemble.datasets import load_ham10000
 
 BACKBONES = ("efficientnet_lite0", "efficientnet_lite2", "mobilenet_v2")
@@ -30,6 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--backbones", nargs="+", default=BACKBONES, metavar="NAME")
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=PATH")
     parser.add_argument("--store", help="folder that keeps the features between runs")
+    parser.add_argument("--engine", default="keras", help="of the frozen part: keras, openvino")
     parser.add_argument("--limit", type=int, help="use so many images only, for a quick look")
     parser.add_argument("--unfreeze", type=float, help="share of the blocks to fine-tune, as 0.4")
     parser.add_argument("--checkpoint", help="folder from which a killed fine-tuning goes on")
@@ -41,6 +42,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Train, judge, save."""
     args, start = parse_args(), time.monotonic()
+    set_config(engine=args.engine)
     lesions = load_ham10000(args.data)
     images, diagnoses, groups = map(np.asarray, (lesions.images, lesions.target, lesions.groups))
     if args.limit:
