@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -21,6 +21,7 @@ def test_mcnemar_is_that_of_statsmodels(only_a, only_b):
     assert mcnemar_exact(only_a, only_b) == mcnemar_exact(only_b, only_a)
 
 
+@settings(max_examples=10)  # statsmodels collects garbage each time: a second in a large process
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_that_of_statsmodels(p_values):
     expected = multipletests(p_values, method="holm")[1]
