@@ -16,15 +16,15 @@ from importlib.abc import MetaPathFinder
 __all__ = ["go_light", "is_light", "start_again", "try_out"]
 
 
-class _WithoutTensorFlow(MetaPathFinder):
-    """Keras looks whether TensorFlow is there, and would load it to see."""
+class _Without(MetaPathFinder):
+    """Keras and scikit-learn look whether these are there, and would load them to see."""
 
     def find_spec(self, fullname, path=None, target=None):
-        if fullname == "tensorflow":
+        if fullname in ("tensorflow", "matplotlib", "pandas"):
             raise ModuleNotFoundError("not loaded in this process", name=fullname)
 
 
-_FINDER = _WithoutTensorFlow()
+_FINDER = _Without()
 
 
 def go_light(args: argparse.Namespace) -> None:

@@ -11,9 +11,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from skinensemble.engines import run_small
 from skinensemble.exceptions import InputError, MemberError, message
 from skinensemble.members._network import build_head, fold_scaling
+from skinensemble.members._run_head import run_head
 from skinensemble.members._stack import Part, train_side_by_side
 from skinensemble.persistence._codec import (
     dump_feature_names,
@@ -202,7 +202,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float32, reset=False)
         chunks = (X[start : start + _CHUNK] for start in range(0, len(X), _CHUNK))
-        return np.concatenate([run_small(self.model_, chunk) for chunk in chunks])
+        return np.concatenate([run_head(self.model_, chunk) for chunk in chunks])
 
     def predict(self, X):
         """Return the most probable class of each sample, shape (n_samples,)."""

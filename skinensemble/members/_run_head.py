@@ -1,0 +1,68 @@
+"""A trained head, evaluated by NumPy: a call of Keras costs more than all its products."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skinensemble.engines import run_small
+from skinensemble.engines._fork import refuse_forked
+
+__all__ = ["run_head"]
+
+
+def run_head(model, rows: np.ndarray) -> np.ndarray:
+    """Return the probabilities of a head that :func:`build_head` made.
+
+    Parameters
+    ----------
+    model : keras.Sequential
+        With an activation that NumPy does not have, Keras runs it.
+    rows : float32 ndarray of shape (n, n_features)
+
+    Returns
+    -------
+    float32 ndarray of shape (n, n_classes)
+    """
+    refuse_forked()
+    steps = [_step(layer) for layer in model.layers]
+    if None in steps:
+        return run_small(model, rows)
+    with np.errstate(over="ignore", invalid="ignore"):  # as quietly as in Keras
+        for step in steps:
+            rows = step(rows)
+    return rows
+
+
+def _step(layer):
+    """Return what a layer does to rows, or None where only Keras knows."""
+    import keras
+
+    if isinstance(layer, keras.layers.Dropout):
+        return _linear
+    weights = layer.get_weights()
+    if isinstance(layer, keras.layers.BatchNormalization):
+        gamma, beta, mean, variance = weights
+        scale = gamma / np.sqrt(variance + np.float32(layer.epsilon))
+        return lambda x: (x - mean) * scale + beta
+    known = {"linear": _linear, "relu": _relu, "softmax": _softmax, "tanh": np.tanh}
+    same = (
+        own for name, own in known.items() if getattr(keras.activations, name) is layer.activation
+    )
+    activation = next(same, None)
+    if not weights or activation is None:
+        return activation
+    kernel, bias = weights
+    return lambda x: activation(x @ kernel + bias)
+
+
+def _linear(x: np.ndarray) -> np.ndarray:
+    return x
+
+
+def _relu(x: np.ndarray) -> np.ndarray:
+    return np.maximum(x, 0)
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    shifted = np.exp(x - x.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
