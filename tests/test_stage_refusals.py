@@ -94,6 +94,7 @@ def test_a_promise_that_cannot_be_proved_is_refused_before_any_training():
     [
         ([], r"members: \[\] – no committee – pass a list"),
         (None, "members: None – no committee"),
+        ([GaussianNB()], r"members: GaussianNB\(\) – without a name – pass pairs, such as \("),
         ([("svm", LinearSVC()), ("nb", GaussianNB())], "members: svm – no predict_proba, so no"),
         ([("a", GaussianNB()), ("a", GaussianNB())], "not unique"),
         ([("a__b", GaussianNB())], "__"),

@@ -114,7 +114,8 @@ def _failed(name: str, method: str, error: Exception) -> MemberError:
     if isinstance(error, TimeLimitError):
         return late_error(name, error)
     why = f"{type(error).__name__} in {method}: {error}"
-    return member_error(name, method, why, "correct what it names, or leave it out")
+    other = "leave it out" if method == "fit" else "pass such samples as it was trained on"
+    return member_error(name, method, why, f"correct what it names, or {other}")
 
 
 def _fit_part(member, X, y, rows, extra):

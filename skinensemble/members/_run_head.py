@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from skinensemble.engines import run_small
 from skinensemble.engines._fork import refuse_forked
 
 __all__ = ["run_head"]
+
+_Step = Callable[[np.ndarray], np.ndarray]
 
 
 def run_head(model, rows: np.ndarray) -> np.ndarray:
@@ -24,8 +28,8 @@ def run_head(model, rows: np.ndarray) -> np.ndarray:
     float32 ndarray of shape (n, n_classes)
     """
     refuse_forked()
-    steps = [_step(layer) for layer in model.layers]
-    if None in steps:
+    steps = [step for layer in model.layers if (step := _step(layer))]
+    if len(steps) < len(model.layers):
         return run_small(model, rows)
     with np.errstate(over="ignore", invalid="ignore"):  # as quietly as in Keras
         for step in steps:
@@ -33,21 +37,18 @@ def run_head(model, rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _step(layer):
+def _step(layer) -> _Step | None:
     """Return what a layer does to rows, or None where only Keras knows."""
-    import keras
+    from keras import activations, layers
 
-    if isinstance(layer, keras.layers.Dropout):
+    if isinstance(layer, layers.Dropout):
         return _linear
     weights = layer.get_weights()
-    if isinstance(layer, keras.layers.BatchNormalization):
+    if isinstance(layer, layers.BatchNormalization):
         gamma, beta, mean, variance = weights
         scale = gamma / np.sqrt(variance + np.float32(layer.epsilon))
         return lambda x: (x - mean) * scale + beta
-    known = {"linear": _linear, "relu": _relu, "softmax": _softmax, "tanh": np.tanh}
-    same = (
-        own for name, own in known.items() if getattr(keras.activations, name) is layer.activation
-    )
+    same = (run for name, run in _OWN.items() if getattr(activations, name) is layer.activation)
     activation = next(same, None)
     if not weights or activation is None:
         return activation
@@ -66,3 +67,6 @@ def _relu(x: np.ndarray) -> np.ndarray:
 def _softmax(x: np.ndarray) -> np.ndarray:
     shifted = np.exp(x - x.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+_OWN: dict[str, _Step] = {"linear": _linear, "relu": _relu, "softmax": _softmax, "tanh": np.tanh}

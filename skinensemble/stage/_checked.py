@@ -43,6 +43,10 @@ class CheckedStage:
         if not isinstance(self.members, list) or not self.members:
             remedy = 'pass a list such as [("resnet50", TransferClassifier("resnet50"))]'
             raise InputError(message("members", repr(self.members), "no committee", remedy))
+        bare = [f"{one!r:.60}" for one in self.members if not isinstance(one, (tuple, list))]
+        if bare:
+            remedy = 'pass pairs, such as ("resnet50", TransferClassifier("resnet50"))'
+            raise InputError(message("members", first_few(bare), "without a name", remedy))
         self._validate_names([name for name, _ in self.members])
         mute = [name for name, member in self.members if not hasattr(member, "predict_proba")]
         if mute:

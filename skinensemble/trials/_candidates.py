@@ -38,7 +38,7 @@ def make_candidates(*backbones, weights="imagenet", **options) -> list[tuple[str
     Raises
     ------
     InputError
-        When there is no backbone or an option without a value, or a name is not known.
+        When there is no backbone or an option without a value, or the name of one is not known.
 
     Examples
     --------
@@ -80,6 +80,10 @@ def check_candidates(candidates) -> list[tuple[str, Any]]:
 def _check_space(backbones, options) -> None:
     for name in backbones:
         get_backbone(name)
+    unknown = sorted(set(options) - set(TransferClassifier().get_params()))
+    if unknown:
+        why, remedy = "no such parameter", "see the docstring of TransferClassifier"
+        raise InputError(message("options", first_few(unknown), why, remedy))
     empty = [key for key, value in options.items() if value == []]
     if not backbones or empty:
         shown = first_few(f"{key}=[]" for key in empty) if empty else "no backbone"

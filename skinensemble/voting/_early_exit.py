@@ -109,6 +109,9 @@ class EarlyExitVote(VotingRule):
             raise InputError(message("tolerance", f"{self.tolerance!r:.60}", why, remedy))
         if self.order is not None:
             _check_order(self.order, n_members)
+        if isinstance(self.base, EarlyExitVote):
+            why, remedy = "it stops early already", "pass the rule that it is to stop"
+            raise InputError(message("base", f"{self.base!r:.60}", why, remedy))
         self._given().check_params(n_members)
 
     def check_classes(self, n_classes):

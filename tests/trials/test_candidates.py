@@ -73,6 +73,7 @@ def test_weights_may_differ_by_backbone():
     ("backbones", "options", "text"),
     [
         ((), {}, r"candidates: no backbone – the search space is empty – pass names of list_"),
+        (("vgg16",), {"unitz": [8]}, r"options: unitz – no such parameter – see the docstring of"),
         (("vgg16",), {"units": []}, r"candidates: units=\[\] – the search space is empty – give"),
         (("vgg61",), {}, r"backbone: 'vgg61'.*did you mean vgg19 or vgg16"),
         (("vgg16",), {"weights": {"vgg19": None}}, r"weights: vgg19 – not among the backbones"),

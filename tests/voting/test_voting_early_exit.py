@@ -177,6 +177,8 @@ def test_calibration_goes_inside():
 
 
 def test_parameters_are_checked():
+    with pytest.raises(InputError, match=r"base: EarlyExitVote\(\) – it stops early already – pas"):
+        EarlyExitVote(EarlyExitVote()).check_params()
     with pytest.raises(InputError, match=r"tolerance: 0 – not a share between 0 and 1 – pass a nu"):
         EarlyExitVote(tolerance=0).check_params()
     with pytest.raises(
