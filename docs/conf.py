@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import json
 import os
 import sys
 from pathlib import Path
@@ -98,6 +100,20 @@ def write_commands(app) -> None:
     Path(app.srcdir, "generated", "commands.inc").write_text(text, encoding="utf-8")
 
 
+def write_benchmarks(app) -> None:
+    """Write the latest figures of each benchmark as a table, under what its module says it does."""
+    figures = json.loads(Path(app.srcdir, "benchmarks.json").read_text(encoding="utf-8"))
+    text = ""
+    for name, found in figures.items():
+        module = HERE.parent / "tests" / "benchmarks" / f"{name}.py"
+        about = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
+        rows = [found["header"], *found["rows"]]
+        cells = "".join("   * - " + "\n     - ".join(row) + "\n" for row in rows)
+        table = f".. list-table::\n   :header-rows: 1\n\n{cells}"
+        text += f"{name}\n{'-' * len(name)}\n\n{about}\n\n{found['conditions']}:\n\n{table}\n"
+    Path(app.srcdir, "generated", "benchmarks.inc").write_text(text, encoding="utf-8")
+
+
 def find_public_name(app, env, node, contnode):
     """Resolve a reference by the end of its name: classes are documented where users find them."""
     if node.get("refdomain") != "py" or node["reftarget"].startswith(("sklearn.", "keras.")):
@@ -118,4 +134,5 @@ def setup(app):
     """Connect the functions above."""
     app.connect("builder-inited", write_backbones)
     app.connect("builder-inited", write_commands)
+    app.connect("builder-inited", write_benchmarks)
     app.connect("missing-reference", find_public_name)

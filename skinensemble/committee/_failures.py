@@ -124,7 +124,7 @@ class Tolerance:
         shown = first_few(f"{name}: {failure}" for name, failure in failures.items())
         left = n_members - len(failures)
         if left >= self.min_members:
-            why = f"left out, the other {left} of {n_members} vote ({shown})"
+            why = f"left out, {left} of {n_members} vote ({shown})"
             remedy = "see failures_; correct what it names and train again to have all"
             text = message("members", first_few(failures), why, remedy)
             warnings.warn(text, MemberWarning, stacklevel=6)

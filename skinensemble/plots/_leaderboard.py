@@ -94,6 +94,7 @@ def _frame(ax: Axes, shown) -> None:
     ax.set_axisbelow(True)
     ax.tick_params(length=0)
     ax.tick_params(axis="x", labelsize=8, labelcolor=INK)
+    ax.locator_params(axis="x", nbins=6)
     for spine in ax.spines.values():
         spine.set_visible(False)
     ax.legend(

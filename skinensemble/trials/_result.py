@@ -232,11 +232,13 @@ class SearchResult:
 
     def __str__(self):
         n = f"{len(self.data.targets)} images"
+        drawn = "images"
         if self.data.lesions is not None:
             n += f" of {len(np.unique(self.data.lesions))} lesions"
+            drawn = "lesions"
         title = (
             f"{len(self.candidates)} candidates by {self.scoring_name}, higher is better"
-            f" ({n}; 95 % intervals by bootstrap of lesions)"
+            f" ({n}; 95 % intervals by bootstrap of {drawn})"
         )
         return "\n\n".join([title, self._table(), *self.notes, *self._sentences()])
 

@@ -2,9 +2,12 @@
 
 startup     what the command line and the import cost, against ``import tensorflow``
 fit         both stages with three frozen members, against ``keras.Model.fit`` on the images
+fine_tune   training above a cut on activations, against ``keras.Model.fit`` on the images
 predict     a folder of images on each engine, against ``keras.Model.predict`` and scikit-learn
 features    features of a folder of images, against a PyTorch loop with the same weights
 early_exit  members who need not be asked, against asking everybody
+latency     one image, warm and by a fresh command, against the pure engine and against Keras
+stream      100,000 images drawn on the way: rate and memory at the end against the beginning
 memory      features of 10,000 images by path: peak memory
 scale_out   features by two Dask workers of one core each, against one worker
 voting      a million ballots through every rule, against scikit-learn's hard vote and numpy.mean
@@ -17,11 +20,24 @@ import importlib
 import json
 import os
 import platform
+from datetime import date
 from pathlib import Path
 
 from skinensemble.tables import text_table
 
-NAMES = ("startup", "fit", "predict", "features", "early_exit", "memory", "scale_out", "voting")
+NAMES = (
+    "startup",
+    "fit",
+    "fine_tune",
+    "predict",
+    "features",
+    "early_exit",
+    "latency",
+    "stream",
+    "memory",
+    "scale_out",
+    "voting",
+)
 
 
 def main() -> None:
@@ -34,21 +50,36 @@ def main() -> None:
         "--images",
         type=int,
         default=400,
-        help="training images of fit, timed images of predict, early_exit, scale_out",
+        help="training images of fit and fine_tune, timed images of the others",
     )
     parser.add_argument("--store", type=Path, help="folder that keeps the features of early_exit")
     parser.add_argument("--model", type=Path, help="file that keeps the cascade of early_exit")
-    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--json", type=Path, help="keep the figures in this file as well")
     args = parser.parse_args()
-    machine = f"{os.cpu_count()} CPUs, {platform.machine()}, Python {platform.python_version()}"
-    figures = {"machine": machine}
-    print(machine)
     for name in args.names or NAMES:
+        conditions = describe_machine()
         header, rows = importlib.import_module(f"tests.benchmarks.{name}").run(args)
-        print(f"\n{name}\n\n{text_table(header, rows)}", flush=True)
-        figures[name] = [dict(zip(header, map(str, row), strict=True)) for row in rows]
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+        print(f"\n{name}: {conditions}\n\n{text_table(header, rows)}", flush=True)
+        if args.json and rows:
+            cells = [[str(cell) for cell in row] for row in rows]
+            keep(args.json, name, {"conditions": conditions, "header": header, "rows": cells})
+
+
+def describe_machine() -> str:
+    """Return the date, the machine, and how busy it was in the minute before."""
+    cores, load = os.cpu_count(), os.getloadavg()[0]
+    known = Path("/proc/cpuinfo").read_text() if platform.system() == "Linux" else ""
+    kinds = [line.split(":")[1].strip() for line in known.splitlines() if "model name" in line]
+    kind = kinds[0] if kinds else platform.machine()
+    python = f"Python {platform.python_version()}"
+    return f"{date.today()}, {cores} CPUs ({kind}), {python}, load before it {load:.1f}"
+
+
+def keep(path: Path, name: str, found: dict) -> None:
+    """Put the figures of one benchmark into the file, in place of older ones."""
+    figures = json.loads(path.read_text()) if path.exists() else {}
+    figures[name] = found
+    path.write_text(json.dumps(figures, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ ENGINES = (("keras", "float32"), ("openvino", "float32"), ("openvino", "bfloat16
 
 def run(args):
     """Images per second of each way, and its ratio to the peer and to the pure engine."""
-    cascade, votes, paths = _trained(args)
-    decoded = {m.body_._extractor().size: None for m in _members(cascade)}
+    cascade, votes, paths = trained(args)
+    decoded = {m.body_._extractor().size: None for m in members(cascade)}
     for size in decoded:
         decoded[size] = np.concatenate(list(as_images(paths).batches(size)))
     ways = {"six model.predict calls (peer)": partial(_six, cascade, decoded)}
@@ -50,7 +50,8 @@ def run(args):
     return rate_table(rates)
 
 
-def _trained(args):
+def trained(args, peer=True):
+    """Return a cascade of frozen members, scikit-learn's of the same, and images to predict."""
     data = load_ham10000(args.data)
     images, y, groups = map(np.asarray, (data.images, data.target, data.groups))
     rng = np.random.default_rng(0)
@@ -60,12 +61,13 @@ def _trained(args):
     cascade = make_cascade(*BACKBONES, weights=weights, cv=2, epochs=2, random_state=0)
     cascade.fit(images[train], y[train], groups=groups[train])
     known = {name: weights.get(name, "imagenet") for name in BACKBONES}
-    votes = fit_peer(known, images[train].tolist(), y[train], MALIGNANT)
+    votes = fit_peer(known, images[train].tolist(), y[train], MALIGNANT) if peer else None
     others = rng.permutation(np.flatnonzero(~train))
     return cascade, votes, images[others[: args.images]].tolist()
 
 
 def possible_engines():
+    """Yield the engines and precisions that this machine has."""
     for engine, precision in ENGINES:
         try:
             with config_context(engine=engine, precision=precision):
@@ -76,12 +78,13 @@ def possible_engines():
             yield engine, precision
 
 
-def _members(cascade):
+def members(cascade):
+    """Return the members of both stages."""
     return [m for stage in (cascade.triage_, cascade.diagnosis_) for m in stage.members_]
 
 
 def _six(cascade, decoded):
-    for member in _members(cascade):
+    for member in members(cascade):
         size = member.body_._extractor().size
         _whole(member).predict(decoded[size], batch_size=32, verbose=0)
 
@@ -95,7 +98,7 @@ def _whole(member):
 
 
 def _ours(cascade, paths, config):
-    for member in _members(cascade):
+    for member in members(cascade):
         member.body_.store = None
     with config_context(**config):
         for _ in cascade.predict_stream(paths):
@@ -103,7 +106,7 @@ def _ours(cascade, paths, config):
 
 
 def _pure(cascade, decoded, config):
-    extractors = {m.body_._extractor().fingerprint: m.body_._extractor() for m in _members(cascade)}
+    extractors = {m.body_._extractor().fingerprint: m.body_._extractor() for m in members(cascade)}
     runners = [(make_runner(e.model, e.name, **config), e.size) for e in extractors.values()]
 
     def way():

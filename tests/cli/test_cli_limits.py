@@ -38,7 +38,7 @@ def test_training_goes_on_without_a_member_and_says_so(train_args, broken, tmp_p
     assert "no room for its weights" in capsys.readouterr().err and not path.exists()
     assert main([*command, "--on-member-error", "drop"]) == 0
     error = capsys.readouterr().err
-    assert f"warning: members: {BROKEN} – left out, the other 1 of 2 vote ({BROKEN}: " in error
+    assert f"warning: members: {BROKEN} – left out, 1 of 2 vote ({BROKEN}: " in error
     assert "no room for its weights" in error and "see `skinensemble info`" in error
     assert main(["info", str(path)]) == 0
     assert f"  without {BROKEN}: " in capsys.readouterr().out
