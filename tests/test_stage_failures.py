@@ -124,9 +124,7 @@ def test_a_member_that_fails_is_left_out_and_nobody_else_notices(
     members = [committee()[0], ("odd", member), *committee()[1:]]
     limit = 1 if where == "time limit" else None
     stage = Stage(members, cv=3, random_state=0, on_error="drop", member_time_limit=limit)
-    with pytest.warns(
-        MemberWarning, match=rf"^members: odd – left out, 3 of 4 .*{reason}"
-    ):
+    with pytest.warns(MemberWarning, match=rf"^members: odd – left out, 3 of 4 .*{reason}"):
         stage.fit(X, y, groups=lesions)
     (failure,) = stage.failures_.values()
     assert list(stage.failures_) == ["odd"] and failure.where == where

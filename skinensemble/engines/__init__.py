@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from skinensemble.engines._config import config_context, get_config, set_config, with_config
 from skinensemble.engines._engine import EngineWarning, Runner, make_runner
-from skinensemble.engines._keras import run_batch
 from skinensemble.engines._small import run_small
+from skinensemble.engines._upper import run_upper
 
 __all__ = [
     "EngineWarning",
@@ -18,8 +18,8 @@ __all__ = [
     "config_context",
     "get_config",
     "make_runner",
-    "run_batch",
     "run_small",
+    "run_upper",
     "set_config",
     "with_config",
 ]

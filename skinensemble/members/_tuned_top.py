@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skinensemble.engines import run_batch, run_small
+from skinensemble.engines import run_upper
 from skinensemble.exceptions import InputError, MemberError, message
 from skinensemble.features import default_store
 from skinensemble.features._costs import multiply_adds
@@ -85,8 +85,8 @@ class TunedTop:
 
     def _mean(self, views: list[np.ndarray]) -> np.ndarray:
         """Mean of the views' probabilities, or of their logarithms."""
-        size = self.params.batch_size
-        each = np.stack([_in_batches(self.model_, view, size) for view in views])
+        name, size = f"{self.params.backbone} above the cut", self.params.batch_size
+        each = np.stack([run_upper(self.model_, name, view, size) for view in views])
         if self.params.view_mean == "probability":
             return each.mean(axis=0)
         logs = np.log(np.maximum(each, 1e-12)).mean(axis=0)
@@ -184,17 +184,3 @@ class TunedTop:
             raise state.fault("params", str(error)) from error
         load_weights(model, state)
         return classes, history, model
-
-
-def _in_batches(model, rows: np.ndarray, size: int) -> np.ndarray:
-    """Probabilities, from batches of one shape: another would be traced anew."""
-    import keras
-
-    light = keras.backend.backend() == "openvino"
-    predict = run_small if light else run_batch
-    found = []
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size].astype(np.float32)
-        padded = np.pad(part, [(0, size - len(part)), *[(0, 0)] * (rows.ndim - 1)])
-        found.append(predict(model, padded)[: len(part)])
-    return np.concatenate(found)

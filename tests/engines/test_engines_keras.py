@@ -8,7 +8,8 @@ import numpy as np
 from tiny_backbone import TINY
 
 from skinensemble.backbones import get_backbone
-from skinensemble.engines import make_runner, run_batch
+from skinensemble.engines import make_runner
+from skinensemble.engines._keras import run_batch
 
 FLOAT32 = {"engine": "keras", "precision": "float32"}
 

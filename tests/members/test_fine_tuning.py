@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
 from sklearn.base import clone
 from tiny_backbone import TINY
 
-from skinensemble import FeatureStore, Stage, TransferClassifier, load
+from skinensemble import FeatureStore, Stage, TransferClassifier, config_context, load
+from skinensemble.engines import _upper
 from skinensemble.exceptions import InputError, MemberError, SaveError, WeightsError
-from skinensemble.features import Activations, Extractor
+from skinensemble.features import Activations, Extractor, default_store
 from skinensemble.images import dihedral
 from skinensemble.members import CheckpointWarning
 from skinensemble.members._lesson import Lesson, mix
@@ -124,6 +127,31 @@ def test_the_model_goes_from_image_to_probability(data, fitted):
         axis=0,
     )
     np.testing.assert_allclose(fitted.predict_proba(data[0][:4]), mean, atol=2e-3)
+
+
+def test_the_engine_runs_what_was_trained_as_well(data, fitted, monkeypatch):
+    pytest.importorskip("openvino")
+    default_store().clear()
+    theirs = fitted.predict_proba(data[0])
+    default_store().clear()
+    monkeypatch.setattr("skinensemble.engines._upper.run_batch", None)
+    with config_context(engine="openvino"):
+        ours = fitted.predict_proba(data[0])
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert ours.dtype == np.float32 and (ours != theirs).any()
+
+
+def test_what_was_compiled_goes_with_its_model(data):
+    pytest.importorskip("openvino")
+    for engine in ("keras", "openvino"):
+        one = member().fit(*data[:2])
+        with config_context(engine=engine):
+            one.predict_proba(data[0][:2])
+        model = weakref.ref(one.head_.model_)
+        assert len(_upper._runners) >= 1
+        del one
+        gc.collect()
+        assert model() is None
 
 
 @pytest.mark.parametrize("unfreeze", [1, "all"])
