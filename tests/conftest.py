@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -13,6 +14,12 @@ settings.register_profile("suite", derandomize=True, deadline=None, max_examples
 settings.load_profile("suite")
 
 _SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_collection_finish(session):
+    """Set aside what was imported: every collection of garbage would look at all of it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _folder(variable: str, default: Path) -> Path:

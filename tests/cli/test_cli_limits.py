@@ -120,6 +120,8 @@ def test_a_training_that_is_told_to_end_keeps_its_checkpoint(name, folder, tmp_p
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        # What a shell runs in the background would ignore it, and so would all below.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 120
     while not (kept.is_dir() and any(kept.glob("*.checkpoint"))):
