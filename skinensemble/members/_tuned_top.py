@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skinensemble.engines import run_upper
+from skinensemble.engines import get_config, run_upper
 from skinensemble.exceptions import InputError, MemberError, message
 from skinensemble.features import default_store
 from skinensemble.features._costs import multiply_adds
@@ -125,10 +125,10 @@ class TunedTop:
             raise MemberError(message("training", params.backbone, why, remedy))
 
     def _key(self, images: CutImages) -> str:
-        # The key below the cut knows the precision as well.
-        views = [view.name for view in images.views]
+        # Below a cut the key knows the precision, but not where pixels are all there is below.
+        views, precision = [view.name for view in images.views], get_config()["precision"]
         digest = hashlib.sha256(f"{images.network.lower.key()} {views}".encode())
-        digest.update(self.params.view_mean.encode())
+        digest.update(f"{self.params.view_mean} {precision}".encode())
         for weight in self.model_.get_weights():
             digest.update(np.ascontiguousarray(weight).data)
         return digest.hexdigest()

@@ -77,9 +77,10 @@ def describe_machine() -> str:
 
 def keep(path: Path, name: str, found: dict) -> None:
     """Put the figures of one benchmark into the file, in place of older ones."""
-    figures = json.loads(path.read_text()) if path.exists() else {}
+    figures = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     figures[name] = found
-    path.write_text(json.dumps(figures, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    text = json.dumps(figures, indent=1, ensure_ascii=False, sort_keys=True)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -141,6 +141,17 @@ def test_the_engine_runs_what_was_trained_as_well(data, fitted, monkeypatch):
     assert ours.dtype == np.float32 and (ours != theirs).any()
 
 
+@pytest.mark.parametrize("unfreeze", [1, "all"])
+def test_probabilities_of_another_precision_are_not_taken_for_these(data, monkeypatch, unfreeze):
+    one = member(unfreeze=unfreeze).fit(*data[:2])
+    images = one.body_.transform(data[0])
+    plain = one.head_._key(images)
+    config = {"engine": "openvino", "precision": "bfloat16"}  # on any processor
+    for module in ("members._tuned_top", "features._extractor"):
+        monkeypatch.setattr(f"skinensemble.{module}.get_config", lambda: config)
+    assert one.head_._key(images) != plain
+
+
 def test_what_was_compiled_goes_with_its_model(data):
     pytest.importorskip("openvino")
     for engine in ("keras", "openvino"):
