@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
 from PIL import Image
 from tiny_backbone import TINY
 
-from skinensemble import Cascade, FeatureStore, Stage, TransferClassifier, config_context, load
+from skinensemble import (
+    BackboneFeatures,
+    Cascade,
+    FeatureStore,
+    Stage,
+    TransferClassifier,
+    config_context,
+    load,
+)
+from skinensemble.committee import _ask
 from skinensemble.exceptions import InputError
 from skinensemble.features import Extractor, default_store, temporary_store
 from skinensemble.images import as_images
@@ -102,6 +112,36 @@ def test_each_image_passes_each_backbone_once(cascade, paths, passes, engine, tm
     found = {key: number for key, number in passes.items() if key[1] in ours}
     assert set(found.values()) == {1}
     assert Counter(name for name, _ in found) == {"tiny_transfer": 50, "tiny_twin": 50}
+
+
+@pytest.mark.parametrize("route", ["soft", "hard"])
+def test_no_member_is_asked_twice(cascade, paths, route, monkeypatch, tmp_path):
+    cascade.save(tmp_path / "c.h5")
+    own = load(tmp_path / "c.h5").set_params(route=route)
+    expected = own.predict_proba(paths), own.verdicts(paths)
+    asked, real = [], TransferClassifier.predict_proba
+    monkeypatch.setattr(
+        TransferClassifier, "predict_proba", lambda self, X: asked.append(len(X)) or real(self, X)
+    )
+    found = list(own.predict_stream(paths))
+    later = 50 if route == "soft" else sum(one.malignant for one in expected[1])
+    assert asked == [50] * 3 + [later] * 3
+    np.testing.assert_allclose([one.proba for one in found], expected[0], atol=1e-6)
+    assert [one.verdict.answer for one in found] == [one.answer for one in expected[1]]
+
+
+def test_one_image_is_shown_to_all_networks_at_once(cascade, paths, monkeypatch):
+    expected = next(cascade.predict_stream(paths)).proba
+    together, real = Barrier(3, timeout=30), BackboneFeatures.prepare
+
+    def prepare(self, X):
+        together.wait()  # breaks where members come one after the other
+        return real(self, X)
+
+    monkeypatch.setattr(_ask, "n_threads", lambda: 2)
+    monkeypatch.setattr(BackboneFeatures, "prepare", prepare)
+    (found,) = cascade.predict_stream(paths[:1])
+    np.testing.assert_allclose(found.proba, expected, atol=1e-6)
 
 
 def test_memory_does_not_grow_and_reading_is_lazy(cascade):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state, get_tags
+from sklearn.utils import check_consistent_length, check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skinensemble._deadline import check_seconds, remaining, time_limit
 from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
 from skinensemble.cascade._decide import BallotDecisions
-from skinensemble.cascade._early import ask_triage, check_early, decide
+from skinensemble.cascade._early import ask_all, ask_triage, check_early, decide
 from skinensemble.cascade._saved import ROUTES, SavedCascade
 from skinensemble.cascade._stages import (
     adopt_members,
@@ -23,7 +23,6 @@ from skinensemble.cascade._verdicts import follow
 from skinensemble.cascade._withhold import learn_referrals
 from skinensemble.exceptions import InputError, message
 from skinensemble.referral import resolve_referral
-from skinensemble.routing import joint_proba
 from skinensemble.stage import EarlyDecision, Stage
 from skinensemble.taxonomy import MALIGNANT, SIDES, malignant_mask
 from skinensemble.thresholds import Certificate
@@ -225,15 +224,8 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         With ``route="hard"``, p(side) is 0 or 1: what the triage decided.
         """
         check_is_fitted(self)
-        X = self.prepare(X)
-        sides, malignant = self._sides(self.triage_.ballots(X), prevalence)
-        if self.route == "soft":
-            types = self.diagnosis_.predict_proba(X)
-            return joint_proba(sides, types, self.malignant_mask_)
-        rows, types = np.flatnonzero(malignant), np.ones((len(sides), len(self.classes_)))
-        if len(rows):
-            types[rows] = self.diagnosis_.predict_proba(_safe_indexing(X, rows))
-        return self.hard_proba(types, malignant)
+        triage, diagnosis = ask_all(self, self.prepare(X), prevalence)
+        return self.join(triage, diagnosis, prevalence)
 
     def predict(self, X, *, prevalence=None, early_exit=False):
         """Return the best diagnosis on the side that the triage chose, shape (n_samples,).

@@ -16,6 +16,7 @@ class BallotDecisions:
 
     classes_: np.ndarray
     malignant_: np.ndarray
+    route: str
     triage_: Stage
     diagnosis_: Stage
 
@@ -23,6 +24,26 @@ class BallotDecisions:
     def malignant_mask_(self) -> np.ndarray:
         """Which of ``classes_`` are malignant, booleans of shape (n_classes,)."""
         return np.isin(self.classes_, self.malignant_)
+
+    def join(self, triage, diagnosis, prevalence=None):
+        """Return the probabilities of the diagnoses, by the route of the cascade.
+
+        Parameters
+        ----------
+        triage, diagnosis : ndarray of shape (n_samples, n_members, n_classes of the stage)
+            Ballots.
+        prevalence : float or "estimate", default=None
+            As in :meth:`Cascade.malignant_proba`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        sides, malignant = self._sides(triage, prevalence)
+        types = self.diagnosis_.pool(diagnosis)
+        if self.route == "hard":
+            return self.hard_proba(types, malignant)
+        return joint_proba(sides, types, self.malignant_mask_)
 
     def hard_proba(self, types, malignant):
         """Return the probabilities of the hard route.

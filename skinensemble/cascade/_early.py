@@ -11,7 +11,7 @@ from skinensemble.exceptions import InputError, message
 from skinensemble.stage import EarlyDecision
 from skinensemble.voting._settled import equal_ends, has_lead
 
-__all__ = ["ask_diagnosis", "ask_triage", "check_early", "decide", "get_ready"]
+__all__ = ["ask_all", "ask_diagnosis", "ask_triage", "check_early", "decide", "get_ready"]
 
 
 def check_early(early_exit: bool, prevalence) -> None:
@@ -27,6 +27,22 @@ def get_ready(cascade, X, early_exit: bool):
     if not early_exit:
         return cascade.prepare(X)
     return accept_all([*cascade.triage_.members_, *cascade.diagnosis_.members_], X)
+
+
+def ask_all(cascade, X, prevalence=None):
+    """Return the ballots of both stages, from all members.
+
+    On the hard route those of the diagnosis are equal shares for what the triage found benign.
+    """
+    triage, stage = cascade.triage_.ballots(X), cascade.diagnosis_
+    if cascade.route == "soft":
+        return triage, stage.ballots(X)
+    n_classes = len(stage.classes_)
+    diagnosis = np.full((len(triage), len(stage.members_), n_classes), 1 / n_classes)
+    rows = np.flatnonzero(cascade._sides(triage, prevalence)[1])
+    if len(rows):
+        diagnosis[rows] = stage.ballots(_safe_indexing(X, rows))
+    return triage, diagnosis
 
 
 def ask_triage(cascade, X, early_exit=False, *, prevalence=None, withhold=False):

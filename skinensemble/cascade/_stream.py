@@ -9,6 +9,7 @@ from numbers import Integral
 
 import numpy as np
 
+from skinensemble.cascade._verdicts import follow, follow_all
 from skinensemble.committee import prepare_all
 from skinensemble.exceptions import ImageReadError, InputError, message
 from skinensemble.features import temporary_store
@@ -61,16 +62,19 @@ def _answer(cascade, chunk, first: int, prevalence, early_exit: bool) -> list[Pr
     good = _prepare_good(prepare, source, bad)
     found = {}
     if good is not None:
-        options = {"prevalence": prevalence, "early_exit": early_exit}
-        verdicts = cascade.verdicts(good, **options)
-        nothing = [None] * len(verdicts)
-        proba = nothing if early_exit else cascade.predict_proba(good, prevalence=prevalence)
         rows = (row for row in range(len(source)) if row not in bad)
-        found = {row: pair for row, *pair in zip(rows, verdicts, proba, strict=True)}
+        found = dict(zip(rows, _ask(cascade, good, prevalence, early_exit), strict=True))
     return [
         Prediction(first + row, _name(name, row, first), bad.get(row, "ok"), *found.get(row, ()))
         for row, name in enumerate(source.names)
     ]
+
+
+def _ask(cascade, good: ImageSource, prevalence, early_exit: bool) -> list[tuple]:
+    """Return of each image the verdict, and the probabilities unless an early exit has none."""
+    if early_exit:
+        return [(verdict,) for verdict in follow(cascade, good, prevalence, True)]
+    return list(zip(*follow_all(cascade, good, prevalence), strict=True))
 
 
 def _show_first(cascade, X):

@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from skinensemble.cascade._early import ask_diagnosis, ask_triage, check_early, get_ready
+from skinensemble.cascade._early import (
+    ask_all,
+    ask_diagnosis,
+    ask_triage,
+    check_early,
+    get_ready,
+)
 from skinensemble.cascade._withhold import accepted, best_malignant
 from skinensemble.taxonomy import SIDES
 from skinensemble.verdict import Verdict
 
-__all__ = ["follow"]
+__all__ = ["follow", "follow_all"]
+
+# Ballots, and who was asked.
+Said = tuple[np.ndarray, np.ndarray]
 
 
 def follow(cascade, X, prevalence, early_exit: bool) -> list[Verdict]:
     """Return the verdicts of :meth:`Cascade.verdicts`."""
     check_early(early_exit, prevalence)
     X = get_ready(cascade, X, early_exit)
-    ballots, asked = ask_triage(cascade, X, early_exit, prevalence=prevalence, withhold=True)
+    triage = ask_triage(cascade, X, early_exit, prevalence=prevalence, withhold=True)
+
+    def ask(rows: np.ndarray) -> Said:
+        part, malignant = _safe_indexing(X, rows), np.ones(len(rows), dtype=bool)
+        return ask_diagnosis(cascade, part, malignant, early_exit, withhold=True)
+
+    return _judge(cascade, triage, ask, prevalence, early_exit)
+
+
+def follow_all(cascade, X, prevalence) -> tuple[list[Verdict], np.ndarray]:
+    """Return the verdicts and the probabilities of all diagnoses; no member is asked twice."""
+    triage, diagnosis = ask_all(cascade, X, prevalence)
+    asked = np.ones(triage.shape[:2], bool)
+
+    def ask(rows: np.ndarray) -> Said:
+        return diagnosis[rows], np.ones((len(rows), diagnosis.shape[1]), bool)
+
+    verdicts = _judge(cascade, (triage, asked), ask, prevalence, False)
+    return verdicts, cascade.join(triage, diagnosis, prevalence)
+
+
+def _judge(
+    cascade, triage: Said, ask: Callable[[np.ndarray], Said], prevalence, early_exit: bool
+) -> list[Verdict]:
+    """Return the verdicts; the diagnosis is asked about what goes on to it."""
+    ballots, asked = triage
     sides, malignant = cascade._sides(ballots, prevalence)
     votes = _heard(cascade.triage_.votes(ballots), asked)
     # Whether it is sure is asked of the probabilities that the referral was learnt on.
     known, decided = cascade._sides(ballots)
     kept = accepted(cascade.triage_referral_, known, decided)
     rows = np.flatnonzero(malignant & kept)
-    found = iter(_diagnoses(cascade, X, rows, known[rows, 1], early_exit))
+    found = iter(_diagnoses(cascade, *ask(rows), known[rows, 1]) if len(rows) else ())
     withheld: list[dict[str, Any]] = [{} if keep else {"referred": "triage"} for keep in kept]
     return [
         Verdict(
@@ -42,12 +77,8 @@ def follow(cascade, X, prevalence, early_exit: bool) -> list[Verdict]:
     ]
 
 
-def _diagnoses(cascade, X, rows, p_malignant, early_exit) -> list[dict[str, Any]]:
+def _diagnoses(cascade, ballots, asked, p_malignant) -> list[dict[str, Any]]:
     """Second stage: the diagnosis and its votes, for the samples found malignant."""
-    if not len(rows):
-        return []
-    X, malignant = _safe_indexing(X, rows), np.ones(len(rows), dtype=bool)
-    ballots, asked = ask_diagnosis(cascade, X, malignant, early_exit, withhold=True)
     best, given = best_malignant(cascade, ballots)
     # As in training, a false alarm is a wrong type too: the side counts as well.
     kept = accepted(cascade.diagnosis_referral_, given * p_malignant)

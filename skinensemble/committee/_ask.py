@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import numpy as np
 from sklearn.base import clone
@@ -10,6 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
+from skinensemble._threads import n_threads
 from skinensemble.committee._failures import late_error, member_error
 from skinensemble.exceptions import (
     InputError,
@@ -39,9 +42,19 @@ _NOT_ITS_OWN = (InputError, SaveError)
 def prepare_all(members, X):
     """Let each member do its shared work on `X` once, and pass on what it makes of it."""
     (X,) = indexable(X)
+    if _num_samples(X) < n_threads() and all(hasattr(_first_step(m), "accept") for m in members):
+        return _prepare_at_once(members, X)
     for member in members:
         X = _prepare(member, X)
     return X
+
+
+def _prepare_at_once(members, X):
+    """Do the same with fewer samples than would keep the processor busy one member at a time."""
+    X = accept_all(members, X)
+    with ThreadPoolExecutor(len(members)) as pool:
+        done = [pool.submit(copy_context().run, _prepare, member, X) for member in members]
+    return [one.result() for one in done][-1]
 
 
 def accept_all(members, X):

@@ -11,6 +11,7 @@ import warnings
 from collections import deque
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from threading import Lock
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +24,7 @@ from skinensemble.exceptions import EngineError, InputError, MissingDependencyEr
 __all__ = ["check_bfloat16", "compile_network", "compile_small", "import_openvino"]
 
 _OLDEST = (2026, 1)
+_converting = Lock()
 
 
 def import_openvino() -> ModuleType:
@@ -103,7 +105,8 @@ def compile_small(model: Any) -> Any:
 
 def _convert(openvino: ModuleType, model: Any) -> Any:
     """Let Keras export the model, whatever its backend, and read that."""
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    # One at a time: which warnings are ignored is a matter of the process.
+    with _converting, tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.xml"
         model.export(str(path), format="openvino", verbose=False)

@@ -16,6 +16,7 @@ import numpy as np
 from skinensemble._threads import n_threads
 from skinensemble.exceptions import InputError, message
 from skinensemble.images._accept import Items, accept
+from skinensemble.images._decoded import last_decoded
 from skinensemble.images._files import read_bytes, remembered_digest
 from skinensemble.images._fit import check_fit, checked_size, fit_image
 from skinensemble.images._headers import mismatch
@@ -38,11 +39,24 @@ class _Shared:
     def read(
         self, position: int, wanted: tuple[int, int] | None = None, fit: str = "crop"
     ) -> np.ndarray:
+        make = partial(self._make, position, wanted, fit)
+        seen = None if wanted is None else self._seen(position, wanted)
+        return make() if seen is None else last_decoded.get((seen, wanted, fit), make)
+
+    def _make(self, position: int, wanted: tuple[int, int] | None, fit: str) -> np.ndarray:
         item = self.items[position]
         if isinstance(item, str):
             return decode(self.fetch(position), wanted, fit)
         assert item is not None
         return item.copy() if wanted is None else fit_image(item, wanted, fit)
+
+    def _seen(self, position: int, wanted: tuple[int, int]) -> bytes | None:
+        """Return the digest of an image whose pixels are work to get, if it is as it was."""
+        item, known = self.items[position], self.digests[position]
+        if isinstance(item, str):
+            return known if known == remembered_digest(item) else None
+        assert item is not None
+        return None if item.shape[:2] == wanted else known
 
     def fetch(self, position: int) -> bytes:
         """Return the bytes of a file, which have to be those that were read the first time."""
