@@ -40,18 +40,23 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def figures(y, proba, classes, groups) -> dict[str, Figure]:
-    """Figures of one classifier, with intervals."""
-    weights = lesion_weights(groups, 1000, random_state=0)
+def resampled(y, proba, classes, weights) -> dict[str, np.ndarray]:
+    """Each figure, and after it the same in each resample of the lesions."""
     confusion = confusion_figures(y, proba.argmax(axis=1), len(classes), weights)
     malignant = np.isin(classes, MALIGNANT)
-    values = {
+    return {
         "accuracy": confusion["accuracy"],
         "balanced accuracy": confusion["balanced_accuracy"],
         "AUC": macro_auc(y, proba, weights),
         "malignant AUC": auc(malignant[y], proba[:, malignant].sum(axis=1), weights),
     }
-    return {name: Figure.from_resamples(value) for name, value in values.items()}
+
+
+def figures(y, proba, classes, groups) -> dict[str, Figure]:
+    """Figures of one classifier, with intervals."""
+    weights = lesion_weights(groups, 1000, random_state=0)
+    found = resampled(y, proba, classes, weights)
+    return {name: Figure.from_resamples(values) for name, values in found.items()}
 
 
 def main() -> None:

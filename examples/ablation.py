@@ -1,0 +1,115 @@
+"""What each choice of a fine-tuning buys, one at a time, on lesions kept aside for that.
+
+    python examples/ablation.py --data PATH --store activations --checkpoint checkpoints \\
+        --backbone mobilenet_v2 --weights PATH/mobilenet_v2.weights.h5 --epochs 6
+
+Of the training part of HAM10000 (all but fold 0, on which figures are quoted), two thirds of the
+lesions train and one third judges. The first line is the recipe as it is; each other line says what
+changes when one thing is done otherwise: differences within the same images, with 95 % intervals by
+bootstrap of lesions. All share the activations; with ``--checkpoint`` nothing is trained twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from fine_tuning import resampled
+from sklearn.model_selection import StratifiedGroupKFold
+
+from skinensemble import Stage, TransferClassifier, set_config
+from skinensemble.datasets import load_ham10000
+from skinensemble.metrics import Figure, lesion_weights
+
+VARIANTS = {
+    "one view": {"views": 1},
+    "four views": {"views": 4},
+    "views nearer and otherwise lit": {"zoom": 1.3, "jitter": 0.1},
+    "a quarter less is trained": {"unfreeze": 0.3},
+    "a quarter more is trained": {"unfreeze": 0.5},
+    "focal loss": {"loss": "focal"},
+    "logit adjustment, no class weights": {"loss": "logit_adjustment", "class_weight": None},
+    "no class weights": {"class_weight": None},
+    "balanced class weights": {"class_weight": "balanced"},
+    "no label smoothing": {"label_smoothing": 0.0},
+    "mixup": {"mixup": 0.2},
+    "moving average of the weights": {"ema": 0.99},
+    "deep layers learn slower": {"layer_decay": 0.1},
+    "half the learning rate": {"learning_rate": 5e-4},
+    "twice the learning rate": {"learning_rate": 2e-3},
+    "twice the epochs": {},
+    "three folds kept, not all trained on": {},
+}
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--data", required=True, help="folder of HAM10000")
+    parser.add_argument("--backbone", default="efficientnet_lite0")
+    parser.add_argument("--unfreeze", type=float, default=0.4, help="share of the blocks")
+    parser.add_argument("--weights", default="imagenet", help="imagenet, or a file")
+    parser.add_argument("--store", help="folder that keeps the activations between runs")
+    parser.add_argument("--checkpoint", help="folder from which a killed training goes on")
+    parser.add_argument("--engine", default="keras", help="of what is frozen: keras, openvino")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--limit", type=int, help="use so many images only, for a quick look")
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, metavar="VARIANT", default=VARIANTS)
+    return parser.parse_args()
+
+
+def inner_split(args: argparse.Namespace):
+    """Return images, labels and lesions: of those that train, and of those that judge."""
+    lesions = load_ham10000(args.data)
+    data = tuple(map(np.asarray, (lesions.images, lesions.target, lesions.groups)))
+    if args.limit:
+        keep = np.random.default_rng(0).permutation(len(data[0]))[: args.limit]
+        data = tuple(part[keep] for part in data)
+    for n_folds in (5, 3):
+        folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
+        train, rest = next(folds.split(*data))
+        data, kept = [[part[rows] for part in data] for rows in (train, rest)]
+    return data, kept
+
+
+def train(args: argparse.Namespace, name: str, data):
+    """Train the recipe, or a variant of it."""
+    options = {
+        "unfreeze": args.unfreeze,
+        "weights": args.weights,
+        "epochs": args.epochs * (2 if name == "twice the epochs" else 1),
+        "store": args.store,
+        "checkpoint": args.checkpoint,
+        "random_state": 0,
+    }
+    member = TransferClassifier(args.backbone, **options | VARIANTS.get(name, {}))
+    if name.startswith("three folds"):
+        member = Stage([("member", member)], cv=3, refit=False, random_state=0)
+    images, y, lesions = data
+    return member.fit(images, y, groups=lesions)
+
+
+def main() -> None:
+    """Train, judge, compare."""
+    args = parse_args()
+    set_config(engine=args.engine)
+    data, (images, y, lesions) = inner_split(args)
+    print(f"{len(data[0])} images train, {len(images)} judge", flush=True)
+    weights, recipe = lesion_weights(lesions, 1000, random_state=0), None
+    for name in ("the recipe", *args.only):
+        start = time.monotonic()
+        member = train(args, name, data)
+        proba = member.predict_proba(images)
+        found = resampled(np.searchsorted(member.classes_, y), proba, member.classes_, weights)
+        recipe = found if recipe is None else recipe
+        print(f"{name}, {time.monotonic() - start:.0f} s")
+        for figure, values in found.items():
+            change = Figure.from_resamples(values - recipe[figure])
+            shown = f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})"
+            shown = Figure.from_resamples(values) if found is recipe else shown
+            print(f"  {figure:18}{shown}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
