@@ -7,7 +7,8 @@ it computed, and :class:`BackboneFeatures` is both as a transformer of scikit-le
 from __future__ import annotations
 
 from skinensemble.features._activations import Activations, CutNetwork, load_cut
-from skinensemble.features._extractor import Extractor, load_extractor
+from skinensemble.features._built import load_extractor
+from skinensemble.features._extractor import Extractor
 from skinensemble.features._shards import StoreWarning
 from skinensemble.features._store import (
     FeatureStore,

@@ -17,7 +17,8 @@ import numpy as np
 
 from skinensemble.backbones import Backbone, Cut, get_backbone, resolve_cut, split_at
 from skinensemble.exceptions import InputError, message
-from skinensemble.features._extractor import Extractor, portable, weights_identity
+from skinensemble.features._built import portable, weights_identity
+from skinensemble.features._extractor import Extractor
 from skinensemble.features._memory import Reader
 from skinensemble.features._progress import Progress
 from skinensemble.features._recipe import Recipe, travels

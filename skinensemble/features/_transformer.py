@@ -9,7 +9,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from skinensemble.backbones import get_backbone
 from skinensemble.exceptions import InputError, WeightsError, message
-from skinensemble.features._extractor import Extractor, load_extractor
+from skinensemble.features._built import load_extractor
+from skinensemble.features._extractor import Extractor
 from skinensemble.features._shards import StoreWarning
 from skinensemble.features._store import FeatureStore, resolve_store
 from skinensemble.features._stored_rows import StoredRows, stored_rows
