@@ -10,7 +10,7 @@ from PIL import Image
 from skinensemble.backbones import get_backbone, register_backbone
 from skinensemble.exceptions import ImageReadError, InputError, WeightsError
 from skinensemble.features import FeatureStore, _keeper, load_extractor
-from skinensemble.features import _extractor as module
+from skinensemble.features import _built as module
 from skinensemble.features._progress import Progress
 from skinensemble.images import as_images
 from skinensemble.persistence._atomic import SaveError
