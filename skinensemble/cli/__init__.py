@@ -7,6 +7,7 @@ does the work. What a command needs is imported in ``run``, so that help is ther
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import os
 import signal
@@ -14,6 +15,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from skinensemble import __version__
 from skinensemble.cli import backbones, demo, evaluate, info, predict, search, train
@@ -65,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return code
         except KeyboardInterrupt:
             _say(_stopped(args))
-            return 130
+            return 130 if argv is not None else _leave(130)
         except BrokenPipeError:
             _close_stdout()
             return 141
@@ -79,6 +81,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             if _is_late(error) and hasattr(args, "go_on"):
                 _say(args.go_on(args))
             return 1
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process now; Python would wait for threads that are in a network."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def _stopped(args: argparse.Namespace) -> str:

@@ -329,11 +329,14 @@ class Extractor:
 @contextmanager
 def _pool() -> Iterator[ThreadPoolExecutor]:
     """Threads that are waited for in the end, unless there is no time for it."""
-    pool = ThreadPoolExecutor(_AT_ONCE)
+    pool, stopped = ThreadPoolExecutor(_AT_ONCE), False
     try:
         yield pool
+    except KeyboardInterrupt:
+        stopped = True  # a batch of a large network takes seconds
+        raise
     finally:
-        late = remaining() == 0
+        late = stopped or remaining() == 0
         pool.shutdown(wait=not late, cancel_futures=late)
 
 

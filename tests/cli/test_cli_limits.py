@@ -135,3 +135,35 @@ def test_a_training_that_is_told_to_end_keeps_its_checkpoint(name, folder, tmp_p
         f" in {kept}"
     )
     assert any(kept.glob("*.checkpoint")) and not (tmp_path / "m.h5").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+def test_what_is_told_to_end_does_not_wait_for_a_network(folder, tmp_path):
+    script = (
+        "import sys, time\n"
+        "from skinensemble.cli import main\n"
+        "from skinensemble.features import Extractor\n"
+        "def slow(self, batch):\n"
+        "    print('in the network', file=sys.__stdout__, flush=True)\n"
+        "    time.sleep(100)\n"
+        "Extractor._predict = slow\n"
+        "sys.exit(main())\n"
+    )
+    command = ["train", str(folder), "--backbone", "mobilenet_v2_035", "--image-size", "32"]
+    command += ["--weights", "mobilenet_v2_035=none", "--output", str(tmp_path / "m.h5")]
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, *command],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    while child.stdout.readline() != "in the network\n":
+        assert child.poll() is None
+    os.kill(child.pid, signal.SIGINT)
+    start = time.monotonic()
+    _, error = child.communicate(timeout=60)
+    assert time.monotonic() - start < 30  # seconds, not the 100 of the network
+    assert child.returncode == 130
+    assert error.splitlines()[-1].startswith("skinensemble: stopped – nothing is kept")
