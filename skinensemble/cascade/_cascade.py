@@ -21,6 +21,7 @@ from skinensemble.cascade._stages import (
 from skinensemble.cascade._stream import stream
 from skinensemble.cascade._verdicts import follow
 from skinensemble.cascade._withhold import learn_referrals
+from skinensemble.committee import prepare_all
 from skinensemble.exceptions import InputError, message
 from skinensemble.referral import resolve_referral
 from skinensemble.stage import EarlyDecision, Stage
@@ -185,7 +186,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
     def prepare(self, X):
         """Let the members of both stages do their shared work on `X` once; see `Stage`."""
         check_is_fitted(self)
-        return self.diagnosis_.prepare(self.triage_.prepare(X))
+        return prepare_all([*self.triage_.members_, *self.diagnosis_.members_], X)
 
     def malignant_proba(self, X, *, prevalence=None):
         """Return the pooled probability of malignancy.
@@ -215,6 +216,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_early(early_exit, prevalence)
+        X = X if early_exit else self.triage_.prepare(X)
         ballots, _ = ask_triage(self, X, early_exit, prevalence=prevalence)
         return self._sides(ballots, prevalence)[1]
 

@@ -34,14 +34,14 @@ def ask_all(cascade, X, prevalence=None):
 
     On the hard route those of the diagnosis are equal shares for what the triage found benign.
     """
-    triage, stage = cascade.triage_.ballots(X), cascade.diagnosis_
+    triage, stage = cascade.triage_.cast(X), cascade.diagnosis_
     if cascade.route == "soft":
-        return triage, stage.ballots(X)
+        return triage, stage.cast(X)
     n_classes = len(stage.classes_)
     diagnosis = np.full((len(triage), len(stage.members_), n_classes), 1 / n_classes)
     rows = np.flatnonzero(cascade._sides(triage, prevalence)[1])
     if len(rows):
-        diagnosis[rows] = stage.ballots(_safe_indexing(X, rows))
+        diagnosis[rows] = stage.cast(_safe_indexing(X, rows))
     return triage, diagnosis
 
 
@@ -66,7 +66,7 @@ def ask_triage(cascade, X, early_exit=False, *, prevalence=None, withhold=False)
     """
     stage = cascade.triage_
     if not early_exit:
-        return _all(stage.ballots(X))
+        return _all(stage.cast(X))
 
     def outcome(ballots):
         sides, malignant = cascade._sides(ballots)
@@ -101,7 +101,7 @@ def ask_diagnosis(cascade, X, malignant, early_exit=False, *, withhold=False):
     """
     stage = cascade.diagnosis_
     if not early_exit:
-        return _all(stage.ballots(X))
+        return _all(stage.cast(X))
     mask = cascade.malignant_mask_
     allowed = np.stack([~mask, mask])[malignant.astype(int)]
 

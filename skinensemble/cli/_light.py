@@ -49,7 +49,7 @@ def try_out(cascade) -> bool:
 
     try:
         grey = cascade.prepare(np.full((1, 32, 32, 3), 128, np.uint8))
-        cascade.triage_.ballots(grey), cascade.diagnosis_.ballots(grey)
+        cascade.triage_.cast(grey), cascade.diagnosis_.cast(grey)
     except Exception:  # of any kind: the backend is young
         return False
     return True

@@ -80,7 +80,7 @@ def evaluate(
     malignant = cascade.malignant_mask_[types]
     weights = lesion_weights(groups, n_resamples, random_state)
     X = cascade.prepare(X)
-    ballots = [stage.ballots(X) for stage in (cascade.triage_, cascade.diagnosis_)]
+    ballots = [stage.cast(X) for stage in (cascade.triage_, cascade.diagnosis_)]
     notes += [*_notes_on(cascade, X), *_missing_from(cascade)]
     decided = cascade.decide_sides(ballots[0])
     return Report(

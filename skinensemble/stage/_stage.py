@@ -300,8 +300,11 @@ class Stage(
         -------
         ndarray of shape (n_samples, n_members, n_classes)
         """
+        return self.cast(self.prepare(X))
+
+    def cast(self, X):
+        """Return the :meth:`ballots` on what :meth:`prepare` gave, here or in the cascade."""
         check_is_fitted(self)
-        X = self.prepare(X)
         named = self.named_members_.items()
         ballots = [cast_ballot(name, member, X, self.classes_) for name, member in named]
         return stack_ballots(ballots, self._names)
