@@ -137,7 +137,8 @@ def test_a_member_that_fails_is_left_out_and_nobody_else_notices(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-@pytest.mark.parametrize("names", [("SIGKILL",), pytest.param(BOTH, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [("SIGKILL",), BOTH])
 def test_members_that_kill_their_processes_are_the_only_ones_missing(data, names):
     X, y, lesions = data
     one, other, _ = committee()

@@ -83,6 +83,7 @@ class Extractor:
     Examples
     --------
     >>> import numpy as np
+    >>> from skinensemble.features import load_extractor
     >>> from skinensemble.images import as_images
     >>> extractor = load_extractor("mobilenet_v2_035", None, image_size=32)
     >>> images = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)

@@ -26,7 +26,7 @@ FAMILIES = {
 }
 
 
-QUICK = ("vgg16", "mobilenet_v2", "inception_v3")
+QUICK = ("vgg16", "mobilenet_v2")
 
 
 @pytest.fixture(

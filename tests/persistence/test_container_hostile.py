@@ -38,7 +38,7 @@ def saved(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_hostile_indexes_with_a_right_checksum(saved, count):
     index, _, _ = split(saved.read_bytes())
     report = readers("hostile", saved, count)

@@ -159,9 +159,10 @@ def run_child(folder: Path, seconds: float | None) -> bool:
         return child.stdout.read() == "done\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "seconds",
-    [0.12, pytest.param(0.03, marks=pytest.mark.slow), pytest.param(0.3, marks=pytest.mark.slow)],
+    [0.03, 0.12, 0.3],
 )
 def test_killed_at_any_moment_it_ends_with_the_same_result(tmp_path, seconds):
     assert not run_child(tmp_path, seconds)

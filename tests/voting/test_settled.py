@@ -36,6 +36,8 @@ EXTRA = {
 }
 CASES = [(name, k) for name, case in RULES.items() for k in case.sizes]
 CASES += [(name, k) for name, (_, sizes) in EXTRA.items() for k in sizes]
+# Seven classes are seven times three numbers to settle; two and three show what can go wrong.
+CASES = [pytest.param(*case, marks=pytest.mark.slow if case[1] > 3 else ()) for case in CASES]
 
 
 def fitted(name, n_members, n_classes):
