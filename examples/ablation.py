@@ -16,11 +16,10 @@ import argparse
 import time
 
 import numpy as np
-from fine_tuning import MALIGNANT, resampled
+from fine_tuning import MALIGNANT, load_data, resampled
 from sklearn.model_selection import StratifiedGroupKFold
 
 from skinensemble import Stage, TransferClassifier, set_config
-from skinensemble.datasets import load_ham10000
 from skinensemble.metrics import Figure, auc, lesion_weights
 
 VARIANTS = {
@@ -64,11 +63,7 @@ def parse_args() -> argparse.Namespace:
 
 def inner_split(args: argparse.Namespace):
     """Return images, labels and lesions: of those that train, and of those that judge."""
-    lesions = load_ham10000(args.data)
-    data = tuple(map(np.asarray, (lesions.images, lesions.target, lesions.groups)))
-    if args.limit:
-        keep = np.random.default_rng(0).permutation(len(data[0]))[: args.limit]
-        data = tuple(part[keep] for part in data)
+    data = load_data(args)
     for n_folds in (5, 3):
         folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
         train, rest = next(folds.split(*data))

@@ -29,7 +29,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", required=True, help="folder of HAM10000")
     parser.add_argument("--backbones", nargs="+", default=["efficientnet_lite0"], metavar="NAME")
-    parser.add_argument("--unfreeze", default="0.4", help="share of the blocks, or a layer")
+    parser.add_argument(
+        "--unfreeze",
+        nargs="+",
+        default=["0.4"],
+        metavar="[NAME=]PART",
+        help="share of the blocks, or a layer; after the name of a backbone, of that one",
+    )
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=PATH")
     parser.add_argument("--store", help="folder that keeps the activations between runs")
     parser.add_argument("--checkpoint", help="folder from which a killed training goes on")
@@ -59,43 +65,59 @@ def figures(y, proba, classes, groups) -> dict[str, Figure]:
     return {name: Figure.from_resamples(values) for name, values in found.items()}
 
 
+def make_member(args: argparse.Namespace, name: str) -> TransferClassifier:
+    """Return the classifier of a backbone, not yet trained."""
+    weights = dict(pair.split("=", 1) for pair in args.weights)
+    parts = {one.rpartition("=")[0]: one.rpartition("=")[2] for one in args.unfreeze}
+    part = parts.get(name, parts.get("", "0.4"))
+    return TransferClassifier(
+        name,
+        unfreeze=float(part) if part.replace(".", "").isdigit() else part,
+        weights=weights.get(name, "imagenet"),
+        views=args.views,
+        epochs=args.epochs,
+        store=args.store,
+        checkpoint=args.checkpoint,
+        random_state=0,
+        verbose=1,
+    )
+
+
+def load_data(args: argparse.Namespace):
+    """Return images, labels and lesions, as arrays."""
+    lesions = load_ham10000(args.data)
+    data = tuple(map(np.asarray, (lesions.images, lesions.target, lesions.groups)))
+    if not args.limit:
+        return data
+    keep = np.random.default_rng(0).permutation(len(data[0]))[: args.limit]
+    return tuple(part[keep] for part in data)
+
+
+def show(y, proba, classes, groups) -> None:
+    """Print the figures of one classifier."""
+    encoded = np.searchsorted(classes, y)
+    for figure, value in figures(encoded, proba, classes, groups).items():
+        print(f"  {figure:18}{value}", flush=True)
+
+
 def main() -> None:
     """Train, judge."""
-    args = parse_args()
+    args, ballots = parse_args(), []
     set_config(engine=args.engine)
-    lesions = load_ham10000(args.data)
-    images, y, groups = map(np.asarray, (lesions.images, lesions.target, lesions.groups))
-    if args.limit:
-        keep = np.random.default_rng(0).permutation(len(y))[: args.limit]
-        images, y, groups = images[keep], y[keep], groups[keep]
+    images, y, groups = load_data(args)
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     train, test = next(folds.split(images, y, groups))
-    part = args.unfreeze
-    paths, ballots = dict(pair.split("=", 1) for pair in args.weights), []
     for name in args.backbones:
         start = time.monotonic()
-        member = TransferClassifier(
-            name,
-            unfreeze=float(part) if part.replace(".", "").isdigit() else part,
-            weights=paths.get(name, "imagenet"),
-            views=args.views,
-            epochs=args.epochs,
-            store=args.store,
-            checkpoint=args.checkpoint,
-            random_state=0,
-            verbose=1,
-        ).fit(images[train], y[train], groups=groups[train])
+        member = make_member(args, name).fit(images[train], y[train], groups=groups[train])
         trained = time.monotonic() - start
         ballots.append(member.predict_proba(images[test]))
-        encoded = np.searchsorted(member.classes_, y[test])
         print(f"{name}: trained in {trained:.0f} s, {time.monotonic() - start:.0f} s in all")
-        for figure, value in figures(encoded, ballots[-1], member.classes_, groups[test]).items():
-            print(f"  {figure:18}{value}", flush=True)
+        show(y[test], ballots[-1], member.classes_, groups[test])
     if len(ballots) > 1:
-        pooled = SoftVote().combine(np.stack(ballots, axis=1))
         print(f"soft vote of {len(ballots)}")
-        for figure, value in figures(encoded, pooled, member.classes_, groups[test]).items():
-            print(f"  {figure:18}{value}")
+        pooled = SoftVote().combine(np.stack(ballots, axis=1))
+        show(y[test], pooled, member.classes_, groups[test])
 
 
 if __name__ == "__main__":
