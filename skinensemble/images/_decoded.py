@@ -34,6 +34,12 @@ class LastDecoded:
             self._keep(key, found)
         return found
 
+    def clear(self) -> None:
+        """Forget all of them."""
+        with self._lock:
+            self._images.clear()
+            self._nbytes = 0
+
     def _keep(self, key: Hashable, image: np.ndarray) -> None:
         with self._lock:
             if key in self._images or image.nbytes > self._max_bytes:

@@ -1,16 +1,17 @@
 """Benchmarks, each against a baseline in the same run: ``python -m tests.benchmarks [NAME …]``.
 
-startup     what the command line and the import cost, against ``import tensorflow``
-fit         both stages with three frozen members, against ``keras.Model.fit`` on the images
-fine_tune   training above a cut on activations, against ``keras.Model.fit`` on the images
-predict     a folder of images on each engine, against ``keras.Model.predict`` and scikit-learn
-features    features of a folder of images, against a PyTorch loop with the same weights
-early_exit  members who need not be asked, against asking everybody
-latency     one image, warm and by a fresh command, against the pure engine and against Keras
-stream      100,000 images drawn on the way: rate and memory at the end against the beginning
-memory      features of 10,000 images by path: peak memory
-scale_out   features by two Dask workers of one core each, against one worker
-voting      a million ballots through every rule, against scikit-learn's hard vote and numpy.mean
+startup      what the command line and the import cost, against ``import tensorflow``
+fit          both stages with three frozen members, against ``keras.Model.fit`` on the images
+fit_engines  the same from a cold store on each engine, against the networks' passes alone
+fine_tune    training above a cut on activations, against ``keras.Model.fit`` on the images
+predict      a folder of images on each engine, against ``keras.Model.predict`` and scikit-learn
+features     features of a folder of images, against a PyTorch loop with the same weights
+early_exit   members who need not be asked, against asking everybody
+latency      one image, warm and by a fresh command, against the pure engine and against Keras
+stream       100,000 images drawn on the way: rate and memory at the end against the beginning
+memory       features of 10,000 images by path: peak memory
+scale_out    features by two Dask workers of one core each, against one worker
+voting       a million ballots through every rule, against scikit-learn's hard vote and numpy.mean
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from skinensemble.tables import text_table
 NAMES = (
     "startup",
     "fit",
+    "fit_engines",
     "fine_tune",
     "predict",
     "features",

@@ -21,6 +21,7 @@ from skinensemble import config_context
 from skinensemble.datasets import load_ham10000
 from skinensemble.features import FeatureStore, load_extractor
 from skinensemble.images import as_images
+from skinensemble.images._decoded import last_decoded
 from tests.benchmarks.predict import possible_engines, rate_table
 
 ROUNDS = 5
@@ -121,6 +122,7 @@ def _check(name, loop, paths):
 def _compare(name, loop, paths):
     def ours(config):
         with config_context(**config):
+            last_decoded.clear()  # each round decodes for itself
             return load_extractor(name)(as_images(paths), FeatureStore(), keep=False)
 
     loop.choose_threads()

@@ -19,6 +19,7 @@ from skinensemble import config_context, make_cascade
 from skinensemble.datasets import load_ham10000
 from skinensemble.engines import make_runner
 from skinensemble.images import as_images
+from skinensemble.images._decoded import last_decoded
 from skinensemble.taxonomy import MALIGNANT
 from tests.benchmarks.sklearn_peer import fit_peer, predict_peer
 
@@ -100,6 +101,7 @@ def _whole(member):
 def _ours(cascade, paths, config):
     for member in members(cascade):
         member.body_.store = None
+    last_decoded.clear()  # each round decodes for itself
     with config_context(**config):
         for _ in cascade.predict_stream(paths):
             pass
