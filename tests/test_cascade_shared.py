@@ -96,8 +96,8 @@ def test_the_comparison_of_the_triage_works_on_it(cascade):
     [
         ({}, False, True),
         ({"shared_members": True}, True, True),
-        ({"unfreeze": 2}, True, False),
-        ({"unfreeze": 2, "shared_members": False, "refit": True}, False, True),
+        ({"unfreeze": 2}, True, True),
+        ({"unfreeze": 2, "shared_members": False, "refit": False}, False, False),
     ],
     ids=str,
 )

@@ -27,7 +27,6 @@ def make_cascade(
     route="soft",
     refer=None,
     cv=None,
-    refit=None,
     shared_members=None,
     random_state=None,
     verbose=0,
@@ -51,11 +50,8 @@ def make_cascade(
     confidence : float, default=0.95
         Confidence of that proof.
     weights, cv, **options
-        As in :class:`TransferClassifier` and :class:`Stage`, `on_error`, `min_members` and
-        `member_time_limit` among them; `weights` may be a dict from backbone to weights.
-    refit : bool, default=None
-        As in :class:`Stage`. None: not with `unfreeze`, where a training takes minutes and a
-        committee of folds is there anyway.
+        As in :class:`TransferClassifier` and :class:`Stage`, `refit`, `on_error`, `min_members`
+        and `member_time_limit` among them; `weights` may be a dict from backbone to weights.
     shared_members : bool, default=None
         Whether the members of the diagnosis vote in the triage too, instead of some of its own;
         see :class:`Cascade`. None: with `unfreeze`, where it halves the training.
@@ -89,12 +85,9 @@ def make_cascade(
         why = f"voting={voting!r} promises no sensitivity"
         raise InputError(message("min_sensitivity", min_sensitivity, why, 'use voting="threshold"'))
     backbones = backbones or DEFAULT_BACKBONES
-    tuned = options.get("unfreeze") is not None
     shared = {"weights": weights, "cv": cv, "verbose": verbose, **options}
-    triage = make_stage(
-        *backbones, voting=voting, refit=not tuned if refit is None else refit, **shared
-    ).set_params(calibration=calibration)
-    share = tuned if shared_members is None else shared_members
+    triage = make_stage(*backbones, voting=voting, **shared).set_params(calibration=calibration)
+    share = options.get("unfreeze") is not None if shared_members is None else shared_members
     return Cascade(
         triage.voting_rule() if share else triage,
         make_diagnosis(triage, _for_types(voting)),
