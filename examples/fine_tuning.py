@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from ast import literal_eval
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -34,7 +35,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         default=["0.4"],
         metavar="[NAME=]PART",
-        help="share of the blocks, or a layer; after the name of a backbone, of that one",
+        help="blocks, a share of them, or a layer; after the name of a backbone, of that one",
     )
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=PATH")
     parser.add_argument("--store", help="folder that keeps the activations between runs")
@@ -43,7 +44,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--views", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--limit", type=int, help="use so many images only, for a quick look")
-    return parser.parse_args()
+    args = parser.parse_args()
+    for option in ("weights", "unfreeze"):
+        for name, part in (one.rpartition("=")[::2] for one in getattr(args, option)):
+            known = [*args.backbones, ""] if option == "unfreeze" else args.backbones
+            if name not in known or not part:
+                parser.error(f"--{option}: {name or part!r} is none of --backbones")
+    return args
 
 
 def resampled(y, proba, classes, weights) -> dict[str, np.ndarray]:
@@ -72,7 +79,7 @@ def make_member(args: argparse.Namespace, name: str) -> TransferClassifier:
     part = parts.get(name, parts.get("", "0.4"))
     return TransferClassifier(
         name,
-        unfreeze=float(part) if part.replace(".", "").isdigit() else part,
+        unfreeze=literal_eval(part) if part[0].isdigit() else part,
         weights=weights.get(name, "imagenet"),
         views=args.views,
         epochs=args.epochs,

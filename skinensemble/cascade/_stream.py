@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -28,6 +29,10 @@ def stream(
         why = "it is estimated from all images at once"
         remedy = "pass a share, or call verdicts with a list"
         raise InputError(message("prevalence", repr(prevalence), why, remedy))
+    one = isinstance(images, str | bytes | os.PathLike)
+    if one or not (isinstance(images, Iterable) or hasattr(images, "__getitem__")):
+        remedy = "pass [path]" if one else "pass a list"
+        raise InputError(message("images", f"{images!r:.60}", "not images one by one", remedy))
     if not isinstance(chunk_size, Integral) or chunk_size < 1:
         raise InputError(message("chunk_size", repr(chunk_size), "not a positive int", "pass 256"))
     return answers(cascade, images, prevalence, int(chunk_size), early_exit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -72,8 +73,8 @@ class VerdictCsv:
 
     Attributes
     ----------
-    done : set of str
-        Files that it holds already.
+    known, known_bad : int
+        Images that it is not asked for again, as they have a row, and those that were not read.
     """
 
     def __init__(self, path: Path, cascade, *, resume: bool = False, early: bool = False) -> None:
@@ -84,9 +85,24 @@ class VerdictCsv:
             for stage in ("triage", "diagnosis")
         }
         self._resume = resume and path.exists()
-        self.done = self._read() if self._resume else set()
+        self._rows: list[dict[str, str]] = self._read() if self._resume else []
+        self.known = self.known_bad = 0
         self._file: BinaryIO | None = None
         self._waiting: list[Row] = []
+
+    def left(self, files: Sequence[str]) -> list[str]:
+        """Return the files without a row; one that is given twice has two."""
+        status = defaultdict(list)
+        for row in self._rows:
+            status[row["file"]].append(row["status"])
+        found = [status[file].pop() if status[file] else None for file in files]
+        self.known = sum(one is not None for one in found)
+        self.known_bad = self.known - found.count("ok")
+        return [file for file, one in zip(files, found, strict=True) if one is None]
+
+    def first_answer(self) -> dict[str, str] | None:
+        """Return the first row of an image that was read, by the names of the columns."""
+        return next((row for row in self._rows if row["status"] == "ok"), None)
 
     @property
     def begun(self) -> bool:
@@ -131,7 +147,7 @@ class VerdictCsv:
             header += [f"{stage.removesuffix('_votes')}_{name}" for name in names]
         return header
 
-    def _read(self) -> set[str]:
+    def _read(self) -> list[dict[str, str]]:
         data = self._path.read_bytes()
         # A process that was killed may have left half a line.
         self._whole = data.rfind(b"\n") + 1
@@ -141,7 +157,8 @@ class VerdictCsv:
             why = "its columns are not those of this model, or of this --early-exit"
             remedy = "resume with what it was begun with, or choose another name"
             raise InputError(message("--resume", self._path, why, remedy))
-        return {row[0] for row in rows[1:] if row}
+        names = [one.removesuffix("_estimate") for one in self._header()]
+        return [dict(zip(names, row, strict=True)) for row in rows[1:] if len(row) == len(names)]
 
     @staticmethod
     def _write(file: BinaryIO, cells: Sequence[object]) -> None:

@@ -95,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
         _check_isic(cascade.classes_)
     how = {"resume": args.resume, "early": args.early_exit}
     results = None if output is None else VerdictCsv(output, cascade, **how)
-    files = [file for file in files if results is None or file not in results.done]
+    if results is not None:
+        files = results.left(files)
+        _check_same_model(results, cascade, args)
     shown = _Shown(files, cascade, args, results)
     try:
         for row in _predict(cascade, files, args):
@@ -123,6 +125,27 @@ def _check_early_exit(args: argparse.Namespace) -> None:
     if args.early_exit and (args.isic is not None or args.prevalence == "estimate"):
         why = "it needs the probabilities that an early exit does not work out"
         raise UsageError(message("--early-exit", f"with {other}", why, "leave out one of them"))
+
+
+def _check_same_model(results: VerdictCsv, cascade, args: argparse.Namespace) -> None:
+    """Answer the first image of the file again: rows of two models must not be mixed."""
+    known = results.first_answer()
+    if known is None or args.prevalence == "estimate" or not Path(known["file"]).is_file():
+        return
+    (row,) = _predict(cascade, [known["file"]], args, quiet=True)
+    for key in ("p_malignant", "threshold"):
+        now, then = row.get(key), known[key]
+        if row["status"] == "ok" and not _alike(now, then):
+            why = f"{known['file']} has {key} {then} there and {now} by this model"
+            remedy = "resume with the model and options it was begun with, or choose another name"
+            raise InputError(message("--resume", args.output, why, remedy))
+
+
+def _alike(now: float | None, then: str) -> bool:
+    # Another engine may answer 0.0001 otherwise.
+    if now is None or not then:
+        return now is None and not then
+    return abs(now - float(then)) < 0.001
 
 
 class _Shown:
@@ -170,6 +193,10 @@ class _Shown:
         if self._bad:
             text = f"{len(self._bad)} of {count(total, 'image')} could not be read: {shown}"
             warnings.warn(text, UserWarning, stacklevel=2)
+        if self._results is not None and self._results.known:
+            self._say_known(self._results)
+        if not total:
+            return
         found = ", ".join(f"{number} {side}" for side, number in sorted(self._sides.items()))
         threshold = getattr(self._cascade.triage_.voting_, "threshold_", None)
         if threshold is not None:
@@ -181,6 +208,13 @@ class _Shown:
             mean = f"{self._asked / self.good:.1f} of {members} members asked on average"
             print(f"skinensemble: early exit: {mean}", file=sys.stderr)
 
+    @staticmethod
+    def _say_known(results: VerdictCsv) -> None:
+        text = f"{count(results.known, 'image')} had a row there already"
+        if results.known_bad:
+            text += f", {results.known_bad} of them not read: delete such a row to try it again"
+        print(f"skinensemble: {text}", file=sys.stderr)
+
 
 def _loaded(args: argparse.Namespace):
     """Return the cascade, or None where it does not run without TensorFlow."""
@@ -191,7 +225,9 @@ def _loaded(args: argparse.Namespace):
         cascade = load_cascade(args)
     except Exception:  # of any kind: the ordinary way tells what is wrong
         return None
-    return cascade if try_out(cascade) else None
+    with progress_on_stderr(quiet=True):
+        runs = try_out(cascade)
+    return cascade if runs else None
 
 
 def _files(given: Sequence[str]) -> list[str]:
@@ -212,7 +248,9 @@ def _files(given: Sequence[str]) -> list[str]:
     return files
 
 
-def _predict(cascade, files: list[str], args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _predict(
+    cascade, files: list[str], args: argparse.Namespace, quiet: bool = False
+) -> Iterator[dict[str, Any]]:
     """Yield one row for each file, in order, as they come."""
     from skinensemble.cascade._stream import answers
     from skinensemble.images import check_images
@@ -223,20 +261,20 @@ def _predict(cascade, files: list[str], args: argparse.Namespace) -> Iterator[di
     size = len(files) if args.prevalence == "estimate" else _CHUNK
     labels = cascade.classes_.tolist()
     stream = answers(cascade, files, args.prevalence, size, args.early_exit)
-    found = _reported(stream, len(files))
+    found = _reported(stream, len(files), quiet)
     for file, one in zip(files, found, strict=True):
         row = {} if one.verdict is None else _row(one.verdict, one.proba, labels)
         yield {"file": file, "status": one.status, **row}
 
 
-def _reported(found: Iterator, total: int) -> Iterator:
+def _reported(found: Iterator, total: int, quiet: bool) -> Iterator:
     """Say on standard error how far it is, in place of each network for each chunk."""
     from skinensemble.features._progress import Progress
 
     with progress_on_stderr():
         progress = Progress("predict", total, int(total > _CHUNK))
     while True:
-        with progress_on_stderr(quiet=total > _CHUNK):
+        with progress_on_stderr(quiet=quiet or total > _CHUNK):
             one = next(found, None)
         if one is None:
             return

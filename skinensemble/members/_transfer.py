@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.features import BackboneFeatures
@@ -13,6 +14,7 @@ from skinensemble.members._checkpoint import usable_folder
 from skinensemble.members._dense_head import DenseHead, check_params
 from skinensemble.members._tuned_top import TunedTop
 from skinensemble.persistence._codec import dump_params, load_params
+from skinensemble.validation import check_labels
 
 __all__ = ["TransferClassifier"]
 
@@ -268,8 +270,17 @@ validation_fraction, patience, callbacks, random_state, verbose
         Returns
         -------
         self
+
+        Raises
+        ------
+        InputError
+            When a parameter, images or labels cannot be used.
+        ValueError
+            When there are not as many labels, weights or lesions as images.
         """
         self._check()
+        check_labels(y)
+        check_consistent_length(X, y, sample_weight, groups)
         self.body_ = self._body().fit(X)
         features = self.body_.transform(X)
         self.head_ = self._head().fit(features, y, sample_weight=sample_weight, groups=groups)

@@ -37,6 +37,7 @@ def saved(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("light") / "cascade.h5"
     data = make_lesions(28, size=32, weights="balanced", random_state=0)
     options = {"weights": None, "image_size": 32, "cv": 2, "epochs": 1, "random_state": 0}
+    options["verbose"] = 1  # what it prints must not get into the JSON
     cascade = make_cascade("mobilenet_v2_035", **options)
     cascade.fit(data.images, data.target, groups=data.groups).save(path)
     return path

@@ -285,6 +285,33 @@ class TestResume:
         assert f"{output} is kept; --resume goes on with it" in capsys.readouterr().err
         assert [row["file"] for row in read(output)] == files[:3]
 
+    def test_another_model_is_refused(self, model, files, tmp_path, capsys):
+        output, other = tmp_path / "r.csv", tmp_path / "other.h5"
+        assert self.run(model, files[:3], output) == 0
+        cascade = load(model)
+        head = cascade.triage_.members_[0].head_.model_
+        head.set_weights([-weight for weight in head.get_weights()])
+        cascade.save(other)
+        before = output.read_bytes()
+        assert self.run(other, files, output, "--resume") == 1
+        assert "r.csv – " in (said := capsys.readouterr().err)
+        assert "by this model – resume with the model and options it was begun with" in said
+        assert output.read_bytes() == before
+
+    def test_what_has_a_row_is_counted_and_twice_is_twice(
+        self, model, files, broken, tmp_path, capsys
+    ):
+        output = tmp_path / "r.csv"
+        assert self.run(model, [files[0], broken, files[1]], output) == 0
+        capsys.readouterr()
+        twice = [files[0], broken, files[1], files[1]]
+        assert self.run(model, twice, output, "--resume") == 0
+        assert [row["file"] for row in read(output)] == twice
+        known = "3 images had a row there already, 1 of them not read: delete such a row to try"
+        assert known in capsys.readouterr().err
+        assert self.run(model, twice, output, "--resume") == 0
+        assert capsys.readouterr().err.splitlines()[-1].startswith("skinensemble: 4 images had a")
+
     def test_another_file_is_refused_and_kept(self, model, files, tmp_path, capsys):
         output = tmp_path / "r.csv"
         output.write_text("name,verdict\na,benign\n")

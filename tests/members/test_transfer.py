@@ -182,3 +182,13 @@ def test_before_fit_it_says_so(data):
 @pytest.mark.parametrize("estimator", [TransferClassifier(), BackboneFeatures()])
 def test_common_checks_that_need_no_samples(check, estimator):
     check(type(estimator).__name__, clone(estimator))
+
+
+@pytest.mark.parametrize("unfreeze", [None, 1])
+def test_labels_and_lesions_are_as_many_as_images(unfreeze):
+    images, member = np.zeros((6, 32, 32, 3), np.uint8), TransferClassifier(**TINY)
+    member.set_params(unfreeze=unfreeze)
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[6, 5\]"):
+        member.fit(images, [0, 1, 0, 1, 0])
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[6, 6, 5\]"):
+        member.fit(images, [0, 1, 0, 1, 0, 1], groups=range(5))
