@@ -219,5 +219,5 @@ def test_an_early_exit_gives_the_same_verdicts_with_fewer_passes(cascade, paths,
 
 @pytest.mark.parametrize("images", ["one.png", Path("one.png"), None, 5])
 def test_what_cannot_be_taken_one_by_one_is_refused(cascade, images):
-    with pytest.raises(InputError, match="images: .* – not images one by one – pass "):
+    with pytest.raises(InputError, match=r"images: .* – not images one by one – pass "):
         cascade.predict_stream(images)
