@@ -27,7 +27,7 @@ _AUTO = {
     "units": ((128,), ()),
     "dropout": (0.5, 0.2),
     "l2": (3e-3, 0.0),
-    "learning_rate": (2e-3, 1e-3),
+    "learning_rate": (2e-3, 5e-4),
     "epochs": (20, 10),
     "batch_size": ("auto", 64),
     "class_weight": (0.75, 0.5),
@@ -76,7 +76,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         epochs, batches of 64 and class weights to the power 0.5. With ``verbose=1`` a bar shows the
         images passing the backbone, with 2 Keras' own bars show the epochs as well.
     learning_rate : float or "auto", default="auto"
-        2e-3, or with `unfreeze` 1e-3, the highest of a cosine schedule [1]_.
+        2e-3, or with `unfreeze` 5e-4, the highest of a cosine schedule [1]_.
     weight_decay : float, default=0.01
         With `unfreeze`: of AdamW [2]_; none on biases and normalisations.
     warmup : float, default=0.5
