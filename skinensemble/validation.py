@@ -234,7 +234,12 @@ def _fold_table(splitter, y: np.ndarray, groups: np.ndarray | None) -> np.ndarra
 def _refuse_rare(y: np.ndarray, n_folds: int, names, unit: str) -> None:
     counts = np.bincount(y)
     if n_folds < 2 or counts.min() < n_folds:
-        rare = [f"{names[k]!s} ({c} {unit})" for k, c in enumerate(counts) if c < n_folds]
+        one = unit.removesuffix("s")
+        rare = [
+            f"{names[k]!s} ({c} {one if c == 1 else unit})"
+            for k, c in enumerate(counts)
+            if c < n_folds
+        ]
         why = f"{n_folds} folds need at least {max(n_folds, 2)} {unit} of every class"
         remedy = f"pass cv={counts.min()}, or " if 2 <= counts.min() < n_folds else ""
         if n_folds < 2 <= counts.min():

@@ -24,16 +24,20 @@ Row = dict[str, Any]
 
 
 class VerdictTable:
-    """Prints rows as they come; the names of the files have to be known before."""
+    """Prints rows as they come; the names of the files have to be known before.
 
-    def __init__(self, files: Sequence[str], cascade) -> None:
+    With an early exit (`early`) probabilities are estimates, and headed "~".
+    """
+
+    def __init__(self, files: Sequence[str], cascade, *, early: bool = False) -> None:
         names = [Path(file).name for file in files]
         # File names alone, where they tell the files apart.
         self._full = len(set(names)) != len(set(files))
         longest = max(map(len, ["file", *(files if self._full else names)]))
         codes = max(len(str(label)) + 1 for label in cascade.classes_)
         self._widths = [longest, 9, 11, max(9, codes), 11, 13]
-        self._print(["file", *_TITLES])
+        titles = [one.replace("p ", "~ ") if early else one for one in _TITLES]
+        self._print(["file", *titles])
 
     def add(self, row: Row) -> None:
         """Print one row."""

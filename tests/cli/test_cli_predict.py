@@ -232,6 +232,8 @@ def test_an_early_exit_gives_the_same_verdicts(model, folder, broken, tmp_path, 
     assert main(["predict", str(model), *files, "--output", str(output), "--resume"]) == 1
     assert "or of this --early-exit – resume with what" in capsys.readouterr().err
     assert written[-1]["status"] == "the file is empty"
+    assert main(["predict", str(model), *files[:1], "--early-exit"]) == 0
+    assert "  ~ malignant  " in capsys.readouterr().out.splitlines()[0]
 
 
 @pytest.mark.parametrize("other", [["--isic", "form.csv"], ["--prevalence", "estimate"]])
