@@ -35,6 +35,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--unfreeze", type=float, help="share of the blocks to fine-tune, as 0.4")
     parser.add_argument("--checkpoint", help="folder from which a killed fine-tuning goes on")
     parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--learning-rate", type=float, metavar="RATE")
+    parser.add_argument("--keep-folds", action="store_true", help="let the folds' networks vote")
     parser.add_argument("--output", type=Path, default=Path("ham10000-cascade.h5"))
     return parser.parse_args()
 
@@ -60,6 +62,8 @@ def main() -> None:
         unfreeze=args.unfreeze,
         checkpoint=args.checkpoint,
         cv=args.folds,
+        learning_rate=args.learning_rate or "auto",
+        refit=not args.keep_folds,
         random_state=0,
         verbose=1,
     )
