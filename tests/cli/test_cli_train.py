@@ -37,7 +37,7 @@ def test_train_fine_tunes_and_goes_on(train_args, tmp_path, capsys):
     command = [*train_args, *tune, "--quiet", "--hold-out", "0", "--output", str(path), "--force"]
     assert main(command) == 0
     first, written = path.read_bytes(), {file: file.stat().st_mtime_ns for file in kept.iterdir()}
-    assert len(written) == 2  # one for each fold, and both stages share them
+    assert len(written) == 3  # one for each fold and one for all; both stages share them
     assert main(command) == 0
     assert path.read_bytes() == first
     assert {file: file.stat().st_mtime_ns for file in kept.iterdir()} == written
