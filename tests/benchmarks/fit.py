@@ -27,7 +27,7 @@ FOLDS = 5
 def run(args):
     """Seconds and hold-out balanced accuracy of both ways, on the same lesions."""
     weights = {"mobilenet_v2": str(args.weights / "mobilenet_v2_1.0_224_notop.weights.h5")}
-    train, test = _lesions(args.data, args.images)
+    train, test = choose_lesions(args.data, args.images)
     resamples = lesion_weights(test[2], 1000, random_state=0)
     rows, found = [], []
     for name, way in (("keras.Model.fit on the images", _by_hand), ("skinensemble", _cascade)):
@@ -61,7 +61,8 @@ def _shown(values):
     return str(Figure.from_resamples(values))
 
 
-def _lesions(path, n_images):
+def choose_lesions(path, n_images):
+    """Return images, labels and lesions: about so many to train, and those to judge."""
     data = load_ham10000(path)
     images, y, groups = map(np.asarray, (data.images, data.target, data.groups))
     # The rarest types are kept whole, so that five folds have every one of them.

@@ -14,21 +14,21 @@ import numpy as np
 
 from skinensemble import FeatureStore, config_context, get_config, make_cascade
 from skinensemble.backbones import get_backbone
-from skinensemble.datasets import load_ham10000
 from skinensemble.engines import make_runner
 from skinensemble.features import load_extractor
 from skinensemble.images import as_images
 from skinensemble.images._decoded import last_decoded
-from tests.benchmarks.predict import BACKBONES, possible_engines
+from tests.benchmarks.fit import BACKBONES, EPOCHS, FOLDS, choose_lesions
+from tests.benchmarks.predict import possible_engines
 
-EPOCHS, STAGES, FOLDS = 10, 2, 5
+STAGES = 2
 PEER_IMAGES, LIMIT_IMAGES, BATCH = 96, 192, 32
 
 
 def run(args):
     """Seconds, and their ratios to the peer and to the passes alone."""
     weights = {"mobilenet_v2": str(args.weights / "mobilenet_v2_1.0_224_notop.weights.h5")}
-    data = _choose(load_ham10000(args.data), args.images)
+    data, _ = choose_lesions(args.data, args.images)
     n = len(data[0])
     peer = n * STAGES * EPOCHS * sum(_epoch(name, weights, data[0]) for name in BACKBONES)
     rows = [[f"keras.Model.fit, {n} images (extrapolated)", f"{peer:.0f}", "1.0", "", ""]]
@@ -43,12 +43,6 @@ def run(args):
         figures = f"{own:.0f}", f"{peer / own:.1f}", f"{limit:.0f}", f"{own / limit:.2f}"
         rows.append([f"skinensemble, {engine} {precision}", *figures])
     return ["way", "s", "× peer", "passes alone, s", "÷ passes"], rows
-
-
-def _choose(lesions, n_images):
-    data = [np.asarray(part) for part in (lesions.images, lesions.target, lesions.groups)]
-    keep = np.random.default_rng(0).permutation(len(data[0]))[:n_images]
-    return [part[keep] for part in data]
 
 
 def _epoch(name, weights, images) -> float:
