@@ -11,7 +11,15 @@ from skinensemble.exceptions import InputError, message
 from skinensemble.stage import EarlyDecision
 from skinensemble.voting._settled import equal_ends, has_lead
 
-__all__ = ["ask_all", "ask_diagnosis", "ask_triage", "check_early", "decide", "get_ready"]
+__all__ = [
+    "ask_all",
+    "ask_diagnosis",
+    "ask_triage",
+    "by_all",
+    "check_early",
+    "decide",
+    "get_ready",
+]
 
 
 def check_early(early_exit: bool, prevalence) -> None:
@@ -66,7 +74,7 @@ def ask_triage(cascade, X, early_exit=False, *, prevalence=None, withhold=False)
     """
     stage = cascade.triage_
     if not early_exit:
-        return _all(stage.cast(X))
+        return by_all(stage.cast(X))
 
     def outcome(ballots):
         sides, malignant = cascade._sides(ballots)
@@ -101,7 +109,7 @@ def ask_diagnosis(cascade, X, malignant, early_exit=False, *, withhold=False):
     """
     stage = cascade.diagnosis_
     if not early_exit:
-        return _all(stage.cast(X))
+        return by_all(stage.cast(X))
     mask = cascade.malignant_mask_
     allowed = np.stack([~mask, mask])[malignant.astype(int)]
 
@@ -131,5 +139,6 @@ def decide(cascade, X, prevalence, early_exit: bool) -> EarlyDecision:
     return EarlyDecision(cascade.classes_[found], np.hstack([asked, later]))
 
 
-def _all(ballots):
+def by_all(ballots):
+    """Return ballots, and that every member was asked for them."""
     return ballots, np.ones(ballots.shape[:2], dtype=bool)

@@ -12,6 +12,7 @@ from skinensemble.cascade._early import (
     ask_all,
     ask_diagnosis,
     ask_triage,
+    by_all,
     check_early,
     get_ready,
 )
@@ -41,12 +42,11 @@ def follow(cascade, X, prevalence, early_exit: bool) -> list[Verdict]:
 def follow_all(cascade, X, prevalence) -> tuple[list[Verdict], np.ndarray]:
     """Return the verdicts and the probabilities of all diagnoses; no member is asked twice."""
     triage, diagnosis = ask_all(cascade, X, prevalence)
-    asked = np.ones(triage.shape[:2], bool)
 
     def ask(rows: np.ndarray) -> Said:
-        return diagnosis[rows], np.ones((len(rows), diagnosis.shape[1]), bool)
+        return by_all(diagnosis[rows])
 
-    verdicts = _judge(cascade, (triage, asked), ask, prevalence, False)
+    verdicts = _judge(cascade, by_all(triage), ask, prevalence, False)
     return verdicts, cascade.join(triage, diagnosis, prevalence)
 
 
