@@ -7,21 +7,19 @@ does the work. What a command needs is imported in ``run``, so that help is ther
 from __future__ import annotations
 
 import argparse
-import atexit
 import contextlib
 import os
-import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
 
 from skinensemble import __version__
 from skinensemble.cli import backbones, demo, evaluate, info, predict, search, train
 from skinensemble.cli._engines import chosen_engine
 from skinensemble.cli._light import go_light
 from skinensemble.cli._screen import UsageError, spoken
+from skinensemble.cli._stop import end_when_told, leave
 
 __all__ = ["main"]
 
@@ -56,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 2
     if argv is None:  # the process is ours
         go_light(args)
-        # A machine that shuts down, or a scheduler, asks to end no less than Ctrl-C does.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        end_when_told(lambda: _say(_stopped(args)))
     debug = getattr(args, "debug", False)
     with _warnings_as_lines(debug):
         try:
@@ -66,8 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return code
         except KeyboardInterrupt:
+            if argv is None:
+                leave(lambda: _say(_stopped(args)))
             _say(_stopped(args))
-            return 130 if argv is not None else _leave(130)
+            return 130
         except BrokenPipeError:
             _close_stdout()
             return 141
@@ -81,14 +80,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             if _is_late(error) and hasattr(args, "go_on"):
                 _say(args.go_on(args))
             return 1
-
-
-def _leave(code: int) -> NoReturn:
-    """End the process now; Python would wait for threads that are in a network."""
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-    atexit._run_exitfuncs()
-    os._exit(code)
 
 
 def _stopped(args: argparse.Namespace) -> str:

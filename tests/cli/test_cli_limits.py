@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -105,65 +100,3 @@ def test_what_is_stopped_says_how_to_go_on(options, text, monkeypatch, capsys):
     monkeypatch.setattr(cli.train, "load_data", interrupt)
     assert main(["train", "DATA", "--unfreeze", "1", *options]) == 130
     assert capsys.readouterr().err == f"skinensemble: stopped – {text}\n"
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_training_that_is_told_to_end_keeps_its_checkpoint(name, folder, tmp_path):
-    kept = tmp_path / "kept"
-    options = ["--backbone", "mobilenet_v2_035", "--weights", "mobilenet_v2_035=none"]
-    options += ["--image-size", "32", "--unfreeze", "1", "--views", "1", "--epochs", "1000"]
-    options += ["--folds", "2", "--checkpoint", str(kept), "--output", str(tmp_path / "m.h5")]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "skinensemble", "train", str(folder), *options],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        # What a shell runs in the background would ignore it, and so would all below.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    end = time.monotonic() + 120
-    while not (kept.is_dir() and any(kept.glob("*.checkpoint"))):
-        assert child.poll() is None and time.monotonic() < end
-        time.sleep(0.1)
-    os.kill(child.pid, getattr(signal, name))
-    _, error = child.communicate(timeout=60)
-    assert child.returncode == 130
-    assert error.splitlines()[-1] == (
-        "skinensemble: stopped – the same command goes on with the training after each epoch"
-        f" in {kept}"
-    )
-    assert any(kept.glob("*.checkpoint")) and not (tmp_path / "m.h5").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
-def test_what_is_told_to_end_does_not_wait_for_a_network(folder, tmp_path):
-    script = (
-        "import sys, time\n"
-        "from skinensemble.cli import main\n"
-        "from skinensemble.features import Extractor\n"
-        "def slow(self, batch):\n"
-        "    print('in the network', file=sys.__stdout__, flush=True)\n"
-        "    time.sleep(100)\n"
-        "Extractor._predict = slow\n"
-        "sys.exit(main())\n"
-    )
-    command = ["train", str(folder), "--backbone", "mobilenet_v2_035", "--image-size", "32"]
-    command += ["--weights", "mobilenet_v2_035=none", "--output", str(tmp_path / "m.h5")]
-    child = subprocess.Popen(
-        [sys.executable, "-c", script, *command],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while child.stdout.readline() != "in the network\n":
-        assert child.poll() is None
-    os.kill(child.pid, signal.SIGINT)
-    start = time.monotonic()
-    _, error = child.communicate(timeout=60)
-    assert time.monotonic() - start < 30  # seconds, not the 100 of the network
-    assert child.returncode == 130
-    assert error.splitlines()[-1].startswith("skinensemble: stopped – nothing is kept")

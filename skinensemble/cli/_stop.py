@@ -1,0 +1,52 @@
+"""How a command ends when it is told to, by Ctrl-C or SIGTERM, whatever it is busy with."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+__all__ = ["end_when_told", "leave"]
+
+_PATIENCE = 1.5  # seconds
+_leaving = threading.Lock()
+
+
+def end_when_told(last_words: Callable[[], None]) -> None:
+    """Let Ctrl-C and SIGTERM raise KeyboardInterrupt, and end the process when nobody hears it.
+
+    Python raises it in the main thread, between two of its own instructions: not while a network
+    takes its time, and where C code has called Python it may be lost. So a thread of its own waits
+    for the signal too, and after 1.5 seconds ends what has not ended.
+    """
+    # A machine that shuts down, or a scheduler, asks to end no less than Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_wait, args=(heard, told, last_words), daemon=True).start()
+
+
+def _wait(heard: socket.socket, told: socket.socket, last_words: Callable[[], None]) -> None:
+    # Whoever holds `told` keeps the socket open.
+    while heard.recv(1)[0] not in (signal.SIGINT, signal.SIGTERM):
+        pass
+    time.sleep(_PATIENCE)
+    leave(last_words)
+
+
+def leave(last_words: Callable[[], None]) -> NoReturn:
+    """End the process now; Python would wait for threads that are in a network."""
+    _leaving.acquire()  # for good: words are said once
+    last_words()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    atexit._run_exitfuncs()
+    os._exit(130)

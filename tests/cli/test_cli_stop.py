@@ -1,0 +1,120 @@
+"""Commands that are told to end, by Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+
+_LOST = """
+    while True:
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            pass
+"""
+# Who waits for a lock of C does not even wake up; this one is its own.
+_DEAF = """
+    lock, one = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(64)
+    lock(one)
+    lock(one)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="locks of C differ")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("busy", [_LOST, _DEAF], ids=["lost", "deaf"])
+def test_what_is_told_to_end_ends_though_nobody_hears_it(name, busy):
+    script = (
+        "import ctypes, sys, time\n"
+        "from skinensemble.cli import backbones, main\n"
+        f"def run(args):\n    print('at work', flush=True)\n{busy}\n"
+        "backbones.run, sys.argv[1:] = run, ['backbones']\n"
+        "sys.exit(main())\n"
+    )
+    child = _start([sys.executable, "-c", script])
+    try:
+        assert child.stdout.readline() == "at work\n"
+        os.kill(child.pid, getattr(signal, name))
+        start = time.monotonic()
+        _, error = child.communicate(timeout=60)
+        assert time.monotonic() - start < 30
+    finally:
+        _end(child)
+    assert (child.returncode, error) == (130, "skinensemble: stopped\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_training_that_is_told_to_end_keeps_its_checkpoint(name, folder, tmp_path):
+    kept = tmp_path / "kept"
+    options = ["--backbone", "mobilenet_v2_035", "--weights", "mobilenet_v2_035=none"]
+    options += ["--image-size", "32", "--unfreeze", "1", "--views", "1", "--epochs", "1000"]
+    options += ["--folds", "2", "--checkpoint", str(kept), "--output", str(tmp_path / "m.h5")]
+    child = _start([sys.executable, "-m", "skinensemble", "train", str(folder), *options])
+    try:
+        end = time.monotonic() + 120
+        while not (kept.is_dir() and any(kept.glob("*.checkpoint"))):
+            assert child.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
+        os.kill(child.pid, getattr(signal, name))
+        _, error = child.communicate(timeout=60)
+    finally:
+        _end(child)
+    assert child.returncode == 130
+    assert error.splitlines()[-1] == (
+        "skinensemble: stopped – the same command goes on with the training after each epoch"
+        f" in {kept}"
+    )
+    assert any(kept.glob("*.checkpoint")) and not (tmp_path / "m.h5").exists()
+
+
+@pytest.mark.slow
+def test_what_is_told_to_end_does_not_wait_for_a_network(folder, tmp_path):
+    script = (
+        "import sys, time\n"
+        "from skinensemble.cli import main\n"
+        "from skinensemble.features import Extractor\n"
+        "def slow(self, batch):\n"
+        "    print('in the network', file=sys.__stdout__, flush=True)\n"
+        "    time.sleep(100)\n"
+        "Extractor._predict = slow\n"
+        "sys.exit(main())\n"
+    )
+    command = ["train", str(folder), "--backbone", "mobilenet_v2_035", "--image-size", "32"]
+    command += ["--weights", "mobilenet_v2_035=none", "--output", str(tmp_path / "m.h5")]
+    child = _start([sys.executable, "-c", script, *command])
+    try:
+        while child.stdout.readline() != "in the network\n":
+            assert child.poll() is None
+        os.kill(child.pid, signal.SIGINT)
+        start = time.monotonic()
+        _, error = child.communicate(timeout=60)
+        assert time.monotonic() - start < 30  # seconds, not the 100 of the network
+    finally:
+        _end(child)
+    assert child.returncode == 130
+    assert error.splitlines()[-1].startswith("skinensemble: stopped – nothing is kept")
+
+
+def _start(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # What a shell runs in the background would ignore it, and so would all below.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Leave no process behind that a later test would be told of."""
+    child.kill()
+    child.communicate()
