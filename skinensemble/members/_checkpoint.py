@@ -17,7 +17,7 @@ from skinensemble.persistence.container import read_container, write_container
 
 __all__ = ["Checkpoint", "CheckpointWarning"]
 
-_VERSION = 1
+_VERSION = 2
 
 
 class CheckpointWarning(UserWarning):

@@ -9,6 +9,7 @@ import functools
 import numpy as np
 
 from skinensemble.members._checkpoint import Checkpoint
+from skinensemble.members._folded import fold_frozen
 from skinensemble.members._lesson import Lesson, batches_class
 from skinensemble.members._network import build_head
 from skinensemble.members._stop import stop_in_time
@@ -77,6 +78,7 @@ def train_top(model, lesson: Lesson, params, seed: int, *, validation, checkpoin
         When the time of whoever trains it is over.
     """
     n_batches = -(-len(lesson.rows) // params.batch_size)
+    model = fold_frozen(model)
     model.compile(
         _optimizer(model, params, n_batches),
         _loss(params, np.bincount(lesson.y, minlength=model.output_shape[-1])),

@@ -133,14 +133,6 @@ class TunedTop:
             digest.update(np.ascontiguousarray(weight).data)
         return digest.hexdigest()
 
-    def __getstate__(self) -> dict:
-        """Return everything but the optimizer, which has twice the weights and its own class."""
-        state = vars(self).copy()
-        if "model_" in state:
-            state["model_"] = type(self.model_).from_config(self.model_.get_config())
-            state["model_"].set_weights(self.model_.get_weights())
-        return state
-
     def _dump(self, out) -> dict:
         # Both stages may hold it: one network is stored once.
         digest = hashlib.sha256(repr((self.classes_.tolist(), self.history_)).encode())

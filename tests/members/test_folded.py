@@ -1,0 +1,98 @@
+"""Frozen normalisation as part of convolutions: the same function, trained as before."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from skinensemble.members._folded import fold_frozen, folded_class
+
+rng = np.random.default_rng(0)
+
+
+def _shaken(model):
+    """Let every number of the network matter, as after a training."""
+    for layer in model.layers:
+        shaken = [np.abs(w + rng.normal(0, 0.1, w.shape)) for w in layer.get_weights()]
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights(shaken)
+            layer.trainable = False
+    return model
+
+
+def _network(name: str):
+    from skinensemble.backbones import get_backbone
+
+    return _shaken(get_backbone(name).build(weights=None, image_size=32))
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        ("mobilenet_v2_035", 1),
+        pytest.param("efficientnet_lite0", 1, marks=pytest.mark.slow),
+        pytest.param("resnet50", 1, marks=pytest.mark.slow),
+        pytest.param("densenet121", 0.4, marks=pytest.mark.slow),
+    ],
+)
+def test_it_is_the_same_function_of_the_same_variables(name, share):
+    model = _network(name)
+    folded = fold_frozen(model)
+    norms = sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
+    left = sum(isinstance(layer, folded_class()) for layer in folded.layers)
+    assert left >= share * norms > 0
+    images = rng.normal(size=(2, *model.input_shape[1:])).astype(np.float32)
+    ours, theirs = folded.predict(images, verbose=0), model.predict(images, verbose=0)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max())
+    assert {id(v) for v in folded.trainable_variables} == {id(v) for v in model.trainable_variables}
+    assert {id(v) for v in folded.variables} == {id(v) for v in model.variables}
+
+
+def _small(conv, **options):
+    inputs = x = keras.Input((9, 9, 4))
+    head = [keras.layers.ReLU(), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    for layer in (conv, keras.layers.BatchNormalization(**options), *head):
+        x = layer(x)
+    return _shaken(keras.Model(inputs, x))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Conv2D(6, 3, strides=2, padding="same", use_bias=True),
+        keras.layers.Conv2D(8, 3, groups=2),
+        keras.layers.Conv2D(6, 3, dilation_rate=2, use_bias=False),
+        keras.layers.DepthwiseConv2D(3, depth_multiplier=2, padding="same"),
+        keras.layers.DepthwiseConv2D(3, strides=2, use_bias=False),
+    ],
+    ids=["bias", "groups", "dilated", "multiplied", "depthwise"],
+)
+@pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False, "epsilon": 0.1}])
+def test_a_step_of_training_changes_it_as_it_would_change_the_other(layer, options):
+    config = layer.get_config()
+    plain, other = (_small(type(layer).from_config(config), **options) for _ in range(2))
+    other.set_weights(plain.get_weights())
+    folded = fold_frozen(other)
+    assert any(isinstance(one, folded_class()) for one in folded.layers)
+    x, y = rng.normal(size=(16, 9, 9, 4)), rng.integers(0, 3, 16)
+    for model in (plain, folded):
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.1), loss)
+        model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    for ours, theirs in zip(other.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+def test_what_cannot_be_part_of_a_convolution_stays():
+    inputs = keras.Input((8, 8, 3))
+    shared = keras.layers.Conv2D(4, 1, name="shared")(inputs)
+    bent = keras.layers.Conv2D(4, 1, activation="relu", name="bent")(inputs)
+    learning = keras.layers.Conv2D(4, 1, name="learning")(inputs)
+    norms = [keras.layers.BatchNormalization() for _ in range(3)]
+    normalised = [norm(x) for norm, x in zip(norms, (shared, bent, learning), strict=True)]
+    model = keras.Model(inputs, keras.layers.add([*normalised, shared]))
+    norms[0].trainable = norms[1].trainable = False
+    folded = fold_frozen(model)
+    assert not any(isinstance(layer, folded_class()) for layer in folded.layers)
+    assert len(folded.layers) == len(model.layers)
