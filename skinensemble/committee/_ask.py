@@ -50,9 +50,9 @@ def prepare_all(members, X):
 
 
 def _prepare_at_once(members, X):
-    """Do the same with fewer samples than would keep the processor busy one member at a time."""
+    """Do the same, several members at a time: few samples keep no more than one core busy."""
     X = accept_all(members, X)
-    with ThreadPoolExecutor(len(members)) as pool:
+    with ThreadPoolExecutor(min(len(members), n_threads())) as pool:
         done = [pool.submit(copy_context().run, _prepare, member, X) for member in members]
     return [one.result() for one in done][-1]
 

@@ -308,6 +308,10 @@ _RULES = {
     "learning_rate": ("positive", lambda v: v > 0),
     "epochs": ("at least 1", lambda v: int(v) == v >= 1),
     "batch_size": ('at least 1, or "auto"', lambda v: v == "auto" or int(v) == v >= 1),
+    "class_weight": (
+        'a power that is not negative, "balanced", None, or a dict of label to weight',
+        lambda v: v is None or v == "balanced" or isinstance(v, dict) or v >= 0,
+    ),
     "validation_fraction": ("0 < fraction ≤ 0.5", lambda v: 0 < v <= 0.5),
     "patience": ("not negative, or None", lambda v: v is None or int(v) == v >= 0),
     "weight_decay": ("not negative", lambda v: v >= 0),

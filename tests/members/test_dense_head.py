@@ -284,7 +284,17 @@ def test_all_bad_parameters_are_listed_at_once(data):
     assert "patience" not in str(caught.value)
 
 
-@pytest.mark.parametrize("bad", [{"units": 8}, {"batch_size": 0}, {"patience": -1}, {"l2": -1}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"units": 8},
+        {"batch_size": 0},
+        {"patience": -1},
+        {"l2": -1},
+        {"class_weight": -1},
+        {"class_weight": "balance"},
+    ],
+)
 def test_each_bad_parameter_is_refused(data, bad):
     with pytest.raises(InputError, match=rf"^parameters: {next(iter(bad))}="):
         DenseHead(**bad).fit(*data)
