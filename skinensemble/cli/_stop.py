@@ -45,8 +45,10 @@ def _wait(heard: socket.socket, told: socket.socket, last_words: Callable[[], No
 def leave(last_words: Callable[[], None]) -> NoReturn:
     """End the process now; Python would wait for threads that are in a network."""
     _leaving.acquire()  # for good: words are said once
-    last_words()
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-    atexit._run_exitfuncs()
-    os._exit(130)
+    try:
+        last_words()
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        atexit._run_exitfuncs()
+    finally:  # a second Ctrl-C, too
+        os._exit(130)
