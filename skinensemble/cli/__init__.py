@@ -20,7 +20,7 @@ from skinensemble.cli import backbones, demo, evaluate, info, predict, search, t
 from skinensemble.cli._engines import chosen_engine
 from skinensemble.cli._light import go_light
 from skinensemble.cli._screen import UsageError, spoken
-from skinensemble.cli._stop import end_when_told, leave
+from skinensemble.cli._stop import end_when_told, leave, was_told
 
 __all__ = ["main"]
 
@@ -77,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _say(f"error: {error}")
             return 2
         except Exception as error:
+            if was_told():
+                leave(lambda: _say(_stopped(args)))
             if debug:
                 traceback.print_exc()
             _say(f"error: {_explain(error)}")

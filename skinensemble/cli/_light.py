@@ -17,10 +17,13 @@ __all__ = ["go_light", "is_light", "start_again", "try_out"]
 
 
 class _Without(MetaPathFinder):
-    """Keras and scikit-learn look whether these are there, and would load them to see."""
+    """Keras and scikit-learn look whether these are there, and would load them to see.
+
+    The last one would tell its makers what is converted.
+    """
 
     def find_spec(self, fullname, path=None, target=None):
-        if fullname in ("tensorflow", "matplotlib", "pandas"):
+        if fullname in ("tensorflow", "matplotlib", "pandas", "openvino_telemetry"):
             raise ModuleNotFoundError("not loaded in this process", name=fullname)
 
 

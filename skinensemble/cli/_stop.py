@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-__all__ = ["end_when_told", "leave"]
+__all__ = ["end_when_told", "leave", "was_told"]
 
 _PATIENCE = 1.5  # seconds
-_leaving = threading.Lock()
+_leaving, _told = threading.Lock(), threading.Event()
 
 
 def end_when_told(last_words: Callable[[], None]) -> None:
@@ -27,11 +27,31 @@ def end_when_told(last_words: Callable[[], None]) -> None:
     for the signal too, and after 1.5 seconds ends what has not ended.
     """
     # A machine that shuts down, or a scheduler, asks to end no less than Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _hear)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+        signal.signal(signal.SIGINT, _hear)
     heard, told = socket.socketpair()
     told.setblocking(False)
     signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=_wait, args=(heard, told, last_words), daemon=True).start()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_be_another)
+
+
+def was_told() -> bool:
+    """Tell whether a signal came; what fails then, such as an import, fails because of it."""
+    return _told.is_set()
+
+
+def _hear(signum: int, frame: object) -> NoReturn:
+    _told.set()
+    raise KeyboardInterrupt
+
+
+def _be_another() -> None:
+    """Let a child that is told to end do so, and not tell its parent through the socket."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _wait(heard: socket.socket, told: socket.socket, last_words: Callable[[], None]) -> None:

@@ -6,6 +6,7 @@ https://docs.openvino.ai/2026/openvino-workflow/running-inference.html
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 import warnings
 from collections import deque
@@ -35,6 +36,8 @@ def import_openvino() -> ModuleType:
     MissingDependencyError
         When it is not installed, or too old.
     """
+    # Its converter would report to its makers, from a process that it forks; and does without.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     openvino = import_optional("openvino", extra="fast", purpose="fast networks")
     version = tuple(map(int, re.findall(r"\d+", openvino.__version__)[:2]))
     if version < _OLDEST:

@@ -50,6 +50,49 @@ def test_what_is_told_to_end_ends_though_nobody_hears_it(name, busy):
     assert (child.returncode, error) == (130, "skinensemble: stopped\n")
 
 
+def test_a_child_that_is_told_to_end_does_not_end_its_parent():
+    child = _start(
+        [
+            sys.executable,
+            "-c",
+            "import multiprocessing, sys, time\n"
+            "from skinensemble.cli import backbones, main\n"
+            "def run(args):\n"
+            "    fork = multiprocessing.get_context('fork')\n"
+            "    child = fork.Process(target=time.sleep, args=(60,))\n"
+            "    child.start()\n"
+            "    time.sleep(0.5)\n"
+            "    child.terminate()\n"
+            "    child.join()\n"
+            "    time.sleep(3)\n"
+            "    print(child.exitcode)\n"
+            "    return 0\n"
+            "backbones.run, sys.argv[1:] = run, ['backbones']\n"
+            "sys.exit(main())\n",
+        ]
+    )
+    output, error = child.communicate(timeout=60)
+    assert (child.returncode, output, error) == (0, f"{-signal.SIGTERM}\n", "")
+
+
+def test_what_fails_because_of_a_signal_was_stopped():
+    """Where C code imports a module, an interrupt may come out as an error."""
+    script = (
+        "import os, signal, sys\n"
+        "from skinensemble.cli import backbones, main\n"
+        "def run(args):\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    except KeyboardInterrupt:\n"
+        "        raise ImportError('initialization failed') from None\n"
+        "backbones.run, sys.argv[1:] = run, ['backbones']\n"
+        "sys.exit(main())\n"
+    )
+    child = _start([sys.executable, "-c", script])
+    _, error = child.communicate(timeout=60)
+    assert (child.returncode, error) == (130, "skinensemble: stopped\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_training_that_is_told_to_end_keeps_its_checkpoint(name, folder, tmp_path):

@@ -198,3 +198,8 @@ def test_a_pickled_extractor_compiles_anew(extractor, images):
     assert not {"_runner", "_runners", "_asking", "_computing"} & set(state)
     twin = pickle.loads(pickle.dumps(extractor))
     np.testing.assert_array_equal(rows(twin, images, engine="openvino"), expected)
+
+
+def test_nothing_is_reported_to_its_makers():
+    _openvino.import_openvino()
+    assert sys.modules["openvino_telemetry"] is None
