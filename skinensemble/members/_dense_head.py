@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from itertools import pairwise
 
 import numpy as np
@@ -325,6 +326,8 @@ _RULES = {
     "sampling": ("not negative", lambda v: v >= 0),
     "mixup": ("not negative", lambda v: v >= 0),
     "ema": ("0 < momentum < 1, or None", lambda v: v is None or 0 < v < 1),
+    "pooling": ("avg or max", lambda v: v in ("avg", "max")),
+    "checkpoint": ("a folder, or None", lambda v: v is None or os.fspath(v) != ""),
     "view_mean": ("probability or log", lambda v: v in ("probability", "log")),
 }
 

@@ -306,6 +306,8 @@ def test_a_damaged_checkpoint_is_set_aside(data, tmp_path, damage):
         ({"loss": "hinge", "ema": 1.0}, r"loss='hinge' .*ema=1.0"),
         ({"mixup": -1, "layer_decay": 0}, r"layer_decay=0 .*mixup=-1"),
         ({"view_mean": "median"}, "view_mean='median'"),
+        ({"pooling": "mean"}, r"pooling='mean' \(avg or max\)"),
+        ({"checkpoint": 3}, r"checkpoint=3 \(a folder, or None\)"),
     ],
     ids=str,
 )
