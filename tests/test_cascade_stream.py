@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, get_ident
 
 import numpy as np
 import pytest
@@ -132,15 +132,17 @@ def test_no_member_is_asked_twice(cascade, paths, route, monkeypatch, tmp_path):
 
 def test_one_image_is_shown_to_several_networks_at_once(cascade, paths, monkeypatch):
     expected = next(cascade.predict_stream(paths)).proba
-    together, real = Barrier(2, timeout=30), BackboneFeatures.prepare
+    together, real, threads = Barrier(2, timeout=30), BackboneFeatures.prepare, set()
 
     def prepare(self, X):
+        threads.add(get_ident())
         together.wait()  # breaks where members come one after the other
         return real(self, X)
 
     monkeypatch.setattr(_ask, "n_threads", lambda: 2)
     monkeypatch.setattr(BackboneFeatures, "prepare", prepare)
     (found,) = cascade.predict_stream(paths[:1])
+    assert len(threads) == 2  # and no more than there are cores
     np.testing.assert_allclose(found.proba, expected, atol=1e-6)
 
 

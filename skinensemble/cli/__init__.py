@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import gc
 import os
 import sys
@@ -53,11 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has said why
         return stop.code if isinstance(stop.code, int) else 2
+    last_words = functools.partial(_say_stopped, args)
     if argv is None:  # the process is ours
         # What is imported and built is a million objects, none of them garbage.
         gc.set_threshold(100_000)
         go_light(args)
-        end_when_told(lambda: _say(_stopped(args)))
+        end_when_told(last_words)
     debug = getattr(args, "debug", False)
     with _warnings_as_lines(debug):
         try:
@@ -67,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return code
         except KeyboardInterrupt:
             if argv is None:
-                leave(lambda: _say(_stopped(args)))
-            _say(_stopped(args))
+                leave(last_words)
+            last_words()
             return 130
         except BrokenPipeError:
             _close_stdout()
@@ -78,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         except Exception as error:
             if was_told():
-                leave(lambda: _say(_stopped(args)))
+                leave(last_words)
             if debug:
                 traceback.print_exc()
             _say(f"error: {_explain(error)}")
@@ -87,8 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
 
 
-def _stopped(args: argparse.Namespace) -> str:
-    return f"stopped – {args.go_on(args)}" if hasattr(args, "go_on") else "stopped"
+def _say_stopped(args: argparse.Namespace) -> None:
+    _say(f"stopped – {args.go_on(args)}" if hasattr(args, "go_on") else "stopped")
 
 
 def _set_environment() -> None:

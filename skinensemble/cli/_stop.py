@@ -16,7 +16,7 @@ from typing import NoReturn
 __all__ = ["end_when_told", "leave", "was_told"]
 
 _PATIENCE = 1.5  # seconds
-_leaving, _told = threading.Lock(), threading.Event()
+_leaving, _signalled = threading.Lock(), threading.Event()
 
 
 def end_when_told(last_words: Callable[[], None]) -> None:
@@ -40,11 +40,11 @@ def end_when_told(last_words: Callable[[], None]) -> None:
 
 def was_told() -> bool:
     """Tell whether a signal came; what fails then, such as an import, fails because of it."""
-    return _told.is_set()
+    return _signalled.is_set()
 
 
 def _hear(signum: int, frame: object) -> NoReturn:
-    _told.set()
+    _signalled.set()
     raise KeyboardInterrupt
 
 
