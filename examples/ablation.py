@@ -57,6 +57,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--store", help="folder that keeps the activations between runs")
     parser.add_argument("--checkpoint", help="folder from which a killed training goes on")
     parser.add_argument("--engine", default="keras", help="of what is frozen: keras, openvino")
+    parser.add_argument("--precision", default="float32", help="or bfloat16, with openvino")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--limit", type=int, help="use so many images only, for a quick look")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, metavar="VARIANT", default=VARIANTS)
@@ -106,7 +107,7 @@ def judge(member, data, weights) -> dict[str, np.ndarray]:
 def main() -> None:
     """Train, judge, compare."""
     args = parse_args()
-    set_config(engine=args.engine)
+    set_config(engine=args.engine, precision=args.precision)
     data, others = inner_split(args)
     print(f"{len(data[0])} images train, {len(others[0])} judge", flush=True)
     weights, recipe = lesion_weights(others[2], 1000, random_state=0), None

@@ -50,6 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--store", help="folder that keeps the activations between runs")
     parser.add_argument("--checkpoint", help="folder from which a killed training goes on")
     parser.add_argument("--engine", default="keras", help="of the frozen part: keras, openvino")
+    parser.add_argument("--precision", default="float32", help="or bfloat16, with openvino")
     parser.add_argument("--views", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--limit", type=int, help="use so many images only, for a quick look")
@@ -133,7 +134,7 @@ def show(y, proba, classes, groups) -> None:
 def main() -> None:
     """Train, judge."""
     args, ballots = parse_args(), []
-    set_config(engine=args.engine)
+    set_config(engine=args.engine, precision=args.precision)
     images, y, groups = load_data(args)
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     train, test = next(folds.split(images, y, groups))

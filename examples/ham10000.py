@@ -31,6 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=PATH")
     parser.add_argument("--store", help="folder that keeps the features between runs")
     parser.add_argument("--engine", default="keras", help="of the frozen part: keras, openvino")
+    parser.add_argument("--precision", default="float32", help="or bfloat16, with openvino")
     parser.add_argument("--limit", type=int, help="use so many images only, for a quick look")
     parser.add_argument("--unfreeze", type=float, help="share of the blocks to fine-tune, as 0.4")
     parser.add_argument("--checkpoint", help="folder from which a killed fine-tuning goes on")
@@ -44,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Train, judge, save."""
     args, start = parse_args(), time.monotonic()
-    set_config(engine=args.engine)
+    set_config(engine=args.engine, precision=args.precision)
     lesions = load_ham10000(args.data)
     images, diagnoses, groups = map(np.asarray, (lesions.images, lesions.target, lesions.groups))
     if args.limit:

@@ -8,6 +8,7 @@ import functools
 
 import numpy as np
 
+from skinensemble.engines import get_config
 from skinensemble.members._checkpoint import Checkpoint
 from skinensemble.members._folded import fold_frozen
 from skinensemble.members._lesson import Lesson, batches_class
@@ -78,7 +79,7 @@ def train_top(model, lesson: Lesson, params, seed: int, *, validation, checkpoin
         When the time of whoever trains it is over.
     """
     n_batches = -(-len(lesson.rows) // params.batch_size)
-    model = fold_frozen(model)
+    model = fold_frozen(model, get_config()["precision"])
     model.compile(
         _optimizer(model, params, n_batches),
         _loss(params, np.bincount(lesson.y, minlength=model.output_shape[-1])),

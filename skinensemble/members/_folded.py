@@ -1,4 +1,4 @@
-"""A network to train in place of another: frozen normalisation is part of its convolutions."""
+"""A network to train in place of another: its convolutions hold frozen normalisation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from skinensemble.backbones._cuts import _flat, _in_order
 __all__ = ["fold_frozen"]
 
 
-def fold_frozen(model):
+def fold_frozen(model, precision="float32"):
     """Return the same function of the same variables, with less to compute in each step.
 
     Frozen BatchNormalization multiplies each channel by one constant and adds another. A kernel is
@@ -21,6 +21,9 @@ def fold_frozen(model):
     ----------
     model : keras.Model
         Functional. What trains the network returned trains this one: they share all variables.
+    precision : {"float32", "bfloat16"}, default="float32"
+        Of the products in convolutions, there and back. Weights, sums over images and all else are
+        float32; so are convolutions by channel, which are not faster in bfloat16.
 
     Returns
     -------
@@ -32,8 +35,10 @@ def fold_frozen(model):
     folded = {norm.name for norm in after.values()}
 
     def clone(layer):
-        norm = after.get(layer.name)
-        return layer if norm is None else folded_class()(layer, norm)
+        norm, faster = after.get(layer.name), type(layer) is keras.layers.Conv2D
+        if norm is None and (precision == "float32" or not faster):
+            return layer
+        return folded_class()(layer, norm, precision)
 
     def call(layer, *args, **kwargs):
         return args[0] if layer.name in folded else layer(*args, **kwargs)
@@ -68,32 +73,40 @@ def folded_class():
     from keras import ops
 
     class Folded(keras.layers.Layer):
-        def __init__(self, conv, norm):
+        def __init__(self, conv, norm, precision):
             super().__init__(name=conv.name, dtype=conv.dtype_policy)
-            self.conv, self.norm = conv, norm
+            self.conv, self.norm, self.precision = conv, norm, precision
             self.built = True
 
         def call(self, x):
+            kernel, offset = self._constants()
+            maps = self._convolve(x, kernel)
+            return self.conv.activation(maps if offset is None else maps + offset)
+
+        def _constants(self):
             conv, norm = self.conv, self.norm
+            if norm is None:
+                return conv.kernel, conv.bias if conv.use_bias else None
             scale = ops.rsqrt(norm.moving_variance + norm.epsilon)
             scale = scale * norm.gamma if norm.scale else scale
             offset = -norm.moving_mean * scale
             offset = offset + norm.beta if norm.center else offset
-            if conv.use_bias:
-                offset = offset + conv.bias * scale
-            return self._convolve(x, scale) + offset
+            offset = offset + conv.bias * scale if conv.use_bias else offset
+            by_channel = isinstance(conv, keras.layers.DepthwiseConv2D)
+            shape = conv.kernel.shape[2:] if by_channel else scale.shape
+            return conv.kernel * ops.reshape(scale, shape), offset
 
-        def _convolve(self, x, scale):
+        def _convolve(self, x, kernel):
             conv = self.conv
-            if isinstance(conv, keras.layers.Conv2D):
-                return conv.convolution_op(x, conv.kernel * scale)
-            return ops.depthwise_conv(
-                x,
-                conv.kernel * ops.reshape(scale, conv.kernel.shape[2:]),
-                strides=conv.strides,
-                padding=conv.padding,
-                dilation_rate=conv.dilation_rate,
-                data_format=conv.data_format,
-            )
+            if isinstance(conv, keras.layers.DepthwiseConv2D):
+                how = conv.strides, conv.padding, conv.data_format, conv.dilation_rate
+                return ops.depthwise_conv(x, kernel, *how)
+            if self.precision == "float32":
+                return conv.convolution_op(x, kernel)
+            x, kernel = ops.cast(x, self.precision), ops.cast(kernel, self.precision)
+            # TensorFlow is faster at the product that a convolution of single pixels is.
+            plain = kernel.shape[:2] == (1, 1) and conv.strides == (1, 1)
+            maps = ops.tensordot(x, kernel[0, 0], 1) if plain else conv.convolution_op(x, kernel)
+            return ops.cast(maps, "float32")
 
     return Folded

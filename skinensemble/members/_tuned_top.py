@@ -105,7 +105,7 @@ class TunedTop:
             params.checkpoint,
             f"{params.backbone}-{len(rows)}",
             {k: v for k, v in vars(params).items() if k not in _IRRELEVANT},
-            [images.network.lower.key(), seed, *(view.name for view in images.views)],
+            [images.network.lower.key(), _precision(), seed, *(view.name for view in images.views)],
             *self.model_.get_weights(),
             np.frombuffer(b"".join(images.source[rows].digests), np.uint8),
             *(encoded, lesson.weight, train),
@@ -125,10 +125,9 @@ class TunedTop:
             raise MemberError(message("training", params.backbone, why, remedy))
 
     def _key(self, images: CutImages) -> str:
-        # Below a cut the key knows the precision, but not where pixels are all there is below.
-        views, precision = [view.name for view in images.views], get_config()["precision"]
+        views = [view.name for view in images.views]
         digest = hashlib.sha256(f"{images.network.lower.key()} {views}".encode())
-        digest.update(f"{self.params.view_mean} {precision}".encode())
+        digest.update(f"{self.params.view_mean} {_precision()}".encode())
         for weight in self.model_.get_weights():
             digest.update(np.ascontiguousarray(weight).data)
         return digest.hexdigest()
@@ -176,3 +175,8 @@ class TunedTop:
             raise state.fault("params", str(error)) from error
         load_weights(model, state)
         return classes, history, model
+
+
+def _precision() -> str:
+    """Return what a key below a cut knows, but not one of pixels, the same in each precision."""
+    return get_config()["precision"]

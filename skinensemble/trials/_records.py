@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 from sklearn.base import clone
 
+from skinensemble.engines import get_config
 from skinensemble.exceptions import InputError, ModelFileError, message
 from skinensemble.members._checkpoint import digest_of, set_aside, usable_folder
 from skinensemble.persistence.container import read_container, write_container
@@ -52,7 +53,7 @@ class Records:
         self.folder = usable_folder(folder, "folder")
         lesions = np.arange(0) if data.lesions is None else data.lesions
         parts = (data.digests, data.targets, lesions, data.folds, data.classes.tolist(), data.seed)
-        self._digest = digest_of("trials", *parts)
+        self._digest = digest_of("trials", get_config()["precision"], *parts)
 
     def read(self, name: str, member, share: float) -> Trial | None:
         """Return a trial that was finished before; None when it has to be done."""

@@ -150,6 +150,18 @@ def test_probabilities_of_another_precision_are_not_taken_for_these(data, monkey
     assert one.head_._key(images) != plain
 
 
+def test_training_in_another_precision_is_another_training(data, monkeypatch, tmp_path):
+    exact = member(checkpoint=tmp_path).fit(*data[:2])
+    config = {"engine": "openvino", "precision": "bfloat16"}  # on any processor
+    for module in ("_tuned_top", "_fine_tuning"):
+        monkeypatch.setattr(f"skinensemble.members.{module}.get_config", lambda: config)
+    fast = member(checkpoint=tmp_path).fit(*data[:2])
+    assert len(list(tmp_path.glob("*.checkpoint"))) == 2
+    pairs = zip(exact.model_.get_weights(), fast.model_.get_weights(), strict=True)
+    assert any((a != b).any() for a, b in pairs)
+    assert fast.history_["loss"] == pytest.approx(exact.history_["loss"], rel=0.05)
+
+
 def test_what_was_compiled_goes_with_its_model(data):
     pytest.importorskip("openvino")
     for engine in ("keras", "openvino"):

@@ -49,12 +49,26 @@ def test_it_is_the_same_function_of_the_same_variables(name, share):
     assert {id(v) for v in folded.variables} == {id(v) for v in model.variables}
 
 
-def _small(conv, **options):
-    inputs = x = keras.Input((9, 9, 4))
-    head = [keras.layers.ReLU(), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
-    for layer in (conv, keras.layers.BatchNormalization(**options), *head):
-        x = layer(x)
-    return _shaken(keras.Model(inputs, x))
+def _small(layer, *others):
+    """Return two equal networks that begin with these layers."""
+    two = []
+    for _ in range(2):
+        inputs = x = keras.Input((9, 9, 4))
+        layers = [type(one).from_config(one.get_config()) for one in (layer, *others)]
+        head = [keras.layers.ReLU(), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+        for one in (*layers, *head):
+            x = one(x)
+        two.append(_shaken(keras.Model(inputs, x)))
+    two[1].set_weights(two[0].get_weights())
+    return two
+
+
+def _train(*models) -> None:
+    x, y = rng.normal(size=(16, 9, 9, 4)), rng.integers(0, 3, 16)
+    for model in models:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.1), loss)
+        model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
 
 
 @pytest.mark.parametrize(
@@ -70,18 +84,47 @@ def _small(conv, **options):
 )
 @pytest.mark.parametrize("options", [{}, {"scale": False}, {"center": False, "epsilon": 0.1}])
 def test_a_step_of_training_changes_it_as_it_would_change_the_other(layer, options):
-    config = layer.get_config()
-    plain, other = (_small(type(layer).from_config(config), **options) for _ in range(2))
-    other.set_weights(plain.get_weights())
+    plain, other = _small(layer, keras.layers.BatchNormalization(**options))
     folded = fold_frozen(other)
     assert any(isinstance(one, folded_class()) for one in folded.layers)
-    x, y = rng.normal(size=(16, 9, 9, 4)), rng.integers(0, 3, 16)
-    for model in (plain, folded):
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.SGD(0.1), loss)
-        model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    _train(plain, folded)
     for ours, theirs in zip(other.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [keras.layers.Conv2D(6, 1, use_bias=False), keras.layers.BatchNormalization()],
+        [keras.layers.Conv2D(6, 1, strides=2), keras.layers.BatchNormalization(scale=False)],
+        [keras.layers.Conv2D(6, 3, padding="same", activation="relu")],
+        [keras.layers.Conv2D(6, (1, 3), use_bias=False)],
+        [keras.layers.Conv2D(8, 3, groups=2), keras.layers.BatchNormalization()],
+    ],
+    ids=["pointwise", "strided", "no normalisation", "wide", "groups"],
+)
+def test_products_in_bfloat16_train_nearly_the_same(layers):
+    plain, other = _small(*layers)
+    before = plain.get_weights()
+    folded = fold_frozen(other, "bfloat16")
+    assert any(isinstance(one, folded_class()) for one in folded.layers)
+    assert all(variable.dtype == "float32" for variable in folded.variables)
+    _train(plain, folded)
+    steps = [
+        np.concatenate([(a - b).ravel() for a, b in zip(one.get_weights(), before, strict=True)])
+        for one in (plain, other)
+    ]
+    cosine = steps[0] @ steps[1] / np.linalg.norm(steps[0]) / np.linalg.norm(steps[1])
+    assert cosine > 0.999
+    assert (steps[0] != steps[1]).any()  # or nothing was in bfloat16
+
+
+def test_products_by_channel_stay_in_float32():
+    layers = keras.layers.DepthwiseConv2D(3), keras.layers.BatchNormalization()
+    plain, other = _small(*layers)
+    exact, fast = fold_frozen(plain), fold_frozen(other, "bfloat16")
+    x = rng.normal(size=(4, 9, 9, 4)).astype(np.float32)
+    np.testing.assert_array_equal(exact.predict(x, verbose=0), fast.predict(x, verbose=0))
 
 
 def test_what_cannot_be_part_of_a_convolution_stays():
