@@ -24,8 +24,8 @@ def add_engine_options(parser) -> None:
         "--precision",
         choices=("float32", "bfloat16"),
         default="float32",
-        help="bfloat16 is faster and less exact; openvino has it, on processors that do; train and"
-        " predict with the same one (default: float32)",
+        help="bfloat16 is faster and less exact, in fine-tuning too; openvino has it, on processors"
+        " that do; train and predict with the same one (default: float32)",
     )
 
 

@@ -40,7 +40,8 @@ def set_config(*, engine: str | None = None, precision: str | None = None) -> No
     """Choose what runs the networks, for the whole process.
 
     An engine is no part of a model: saved files do not hold it, and any file runs on any engine.
-    Networks are trained by Keras whatever the engine; what the engine runs are frozen networks.
+    Networks are trained by Keras whatever the engine; what the engine runs are frozen networks, and
+    what was trained when it predicts.
 
     Parameters
     ----------
@@ -49,8 +50,9 @@ def set_config(*, engine: str | None = None, precision: str | None = None) -> No
         Keras, with a warning, for a network that OpenVINO cannot run.
     precision : {"float32", "bfloat16"}, optional
         In ``"bfloat16"`` networks run faster and keep eight bits of what they compute, so some
-        verdicts change. Only OpenVINO does it, and only on processors that have it. Features of
-        the two precisions are kept apart; train and predict with the same one.
+        verdicts change. Only OpenVINO does it, and only on processors that have it. Convolutions
+        that are fine-tuned are multiplied in it too, while weights and sums stay in float32.
+        Features of the two precisions are kept apart; train and predict with the same one.
 
     Raises
     ------

@@ -11,9 +11,9 @@ import numpy as np
 from skinensemble.engines import get_config
 from skinensemble.members._checkpoint import Checkpoint
 from skinensemble.members._folded import fold_frozen
+from skinensemble.members._in_time import stop_in_time
 from skinensemble.members._lesson import Lesson, batches_class
 from skinensemble.members._network import build_head
-from skinensemble.members._stop import stop_in_time
 
 __all__ = ["build_top", "train_top"]
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skinensemble.members._in_time import stop_in_time
 from skinensemble.members._layers import batches_class, metric_class, stack_ends, stacked_layers
 from skinensemble.members._network import seed_layer
-from skinensemble.members._stop import stop_in_time
 
 if TYPE_CHECKING:
     import keras

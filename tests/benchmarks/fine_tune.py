@@ -9,17 +9,22 @@ recipes, members. What ten epochs of so many trainings cost is worked out from t
 from __future__ import annotations
 
 import functools
-import statistics
 import time
 
 import numpy as np
+from sklearn.base import clone
 
 from skinensemble import TransferClassifier, config_context
 from skinensemble.datasets import load_ham10000
 from skinensemble.features import FeatureStore
 from tests.benchmarks.predict import possible_engines
 
-CUTS = {"mobilenet_v2": "block_9_add", "efficientnet_lite0": "block4c_add"}
+CUTS = {
+    "mobilenet_v2": "block_9_add",
+    "efficientnet_lite0": "block4c_add",
+    "vgg16": "block4_pool",
+}
+FILES = {"mobilenet_v2": "mobilenet_v2_1.0_224_notop.weights.h5", "vgg16": "vgg16_notop.weights.h5"}
 BATCH, EPOCHS, TRAININGS, ROUNDS = 64, 10, (1, 3, 15), 3
 
 
@@ -28,50 +33,50 @@ def run(args):
     data = load_ham10000(args.data)
     chosen = np.random.default_rng(0).permutation(len(data.images))[: args.images]
     paths, y = np.asarray(data.images)[chosen].tolist(), np.asarray(data.target)[chosen]
-    mobilenet = str(args.weights / "mobilenet_v2_1.0_224_notop.weights.h5")
-    engines = [engine for engine, precision in possible_engines() if precision == "float32"]
+    configs = [{"engine": one, "precision": other} for one, other in possible_engines()]
     rows = []
     for backbone, cut in CUTS.items():
-        weights = mobilenet if backbone == "mobilenet_v2" else "imagenet"
+        weights = str(args.weights / FILES[backbone]) if backbone in FILES else "imagenet"
         member = TransferClassifier(backbone, unfreeze=cut, weights=weights, random_state=0)
-        rows += _compare(member, paths, y, engines)
+        rows += _compare(member, paths, y, configs)
     columns = [f"{n} × {EPOCHS} epochs" for n in TRAININGS]
     return ["way", "s/epoch", "activations, s", *columns], rows
 
 
-def _compare(member, paths, y, engines):
-    seconds = {engine: _prepare(member, paths, engine) for engine in engines}
-    ways = {"ours": _ours(member, paths, y), "theirs": _theirs(member, paths, y)}
-    epochs = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, way in ways.items():
-            epochs[name].append(way())
-    theirs, ours = (statistics.median(epochs[name]) for name in ("theirs", "ours"))
-    peer = [EPOCHS * n * theirs for n in TRAININGS]
-    yield [f"{member.backbone}, Keras (peer)", f"{theirs:.1f}", "", *(f"{t:.0f} s" for t in peer)]
-    for engine, once in seconds.items():
-        totals = [once + EPOCHS * n * ours for n in TRAININGS]
+def _compare(member, paths, y, configs):
+    # In float32 engines would share what is in one store.
+    own = [clone(member).set_params(store=FeatureStore(max_bytes=2**34)) for _ in configs]
+    once = [_prepare(*one, paths) for one in zip(own, configs, strict=True)]
+    ways = [_ours(*one, paths, y) for one in zip(own, configs, strict=True)]
+    ways.insert(0, _theirs(own[0], paths, y))
+    epochs = np.median([[way() for way in ways] for _ in range(ROUNDS)], axis=0)
+    peer = [EPOCHS * n * epochs[0] for n in TRAININGS]
+    totals = [f"{t:.0f} s" for t in peer]
+    yield [f"{member.backbone}, Keras (peer)", f"{epochs[0]:.1f}", "", *totals]
+    for config, first, epoch in zip(configs, once, epochs[1:], strict=True):
+        totals = [first + EPOCHS * n * epoch for n in TRAININGS]
         ratios = [f"{t:.0f} s, {p / t:.1f} ×" for t, p in zip(totals, peer, strict=True)]
-        yield [f"{member.backbone}, ours, {engine}", f"{ours:.1f}", f"{once:.1f}", *ratios]
+        name = " ".join([f"{member.backbone}, ours,", *config.values()])
+        yield [name, f"{epoch:.1f}", f"{first:.1f}", *ratios]
 
 
-def _prepare(member, paths, engine) -> float:
-    """Return how long the activations take on an engine; they stay in the member's store."""
-    member.store = FeatureStore(max_bytes=2**34)
-    with config_context(engine=engine):
+def _prepare(member, config, paths) -> float:
+    """Return how long the activations take; they stay in the member's store."""
+    with config_context(**config):
         member.prepare(paths[:BATCH])  # compiles
         start = time.perf_counter()
         member.prepare(paths)
     return (time.perf_counter() - start) * len(paths) / (len(paths) - BATCH)
 
 
-def _ours(member, paths, y):
+def _ours(member, config, paths, y):
     """Return a function that trains, and returns the seconds of an epoch that traces nothing."""
     clock = clock_class()()
     member.set_params(epochs=2, batch_size=BATCH, callbacks=[clock])
 
     def way():
-        member.fit(paths, y)
+        with config_context(**config):
+            member.fit(paths, y)
         return clock.seconds[-1]
 
     return way
