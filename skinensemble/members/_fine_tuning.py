@@ -10,6 +10,7 @@ import numpy as np
 
 from skinensemble.engines import get_config
 from skinensemble.members._checkpoint import Checkpoint
+from skinensemble.members._epoch_lines import epoch_lines
 from skinensemble.members._folded import fold_frozen
 from skinensemble.members._in_time import stop_in_time
 from skinensemble.members._lesson import Lesson, batches_class
@@ -90,6 +91,8 @@ def train_top(model, lesson: Lesson, params, seed: int, *, validation, checkpoin
     if checkpoint.done:
         return history
     callbacks = [*_callbacks(params, validation), checkpoint.callback(history), *stop_in_time()]
+    if params.verbose == 1:
+        callbacks.append(epoch_lines(f"{params.backbone} on {len(lesson.rows)} images"))
     with contextlib.closing(_batches(lesson, params, seed, checkpoint.epoch)) as batches:
         model.fit(
             batches,
@@ -98,7 +101,7 @@ def train_top(model, lesson: Lesson, params, seed: int, *, validation, checkpoin
             validation_data=validation and _batches(validation, params, None, 0),
             callbacks=callbacks,
             shuffle=False,
-            verbose=params.verbose,
+            verbose=max(params.verbose - 1, 0),
         )
     checkpoint.finish(model, history)
     return history

@@ -74,7 +74,8 @@ validation_fraction, patience, callbacks, random_state, verbose
         Of the head; see :class:`DenseHead`. "auto" is what was found best: the defaults of
         :class:`DenseHead`, or with `unfreeze` no hidden layer, a dropout of 0.2, no `l2`, 10
         epochs, batches of 64 and class weights to the power 0.5. With ``verbose=1`` a bar shows the
-        images passing the backbone, with 2 Keras' own bars show the epochs as well.
+        images passing the backbone, and with `unfreeze` lines show how the training gets on; with
+        2 Keras' own bars show the epochs.
     learning_rate : float or "auto", default="auto"
         2e-3, or with `unfreeze` 5e-4, the highest of a cosine schedule [1]_.
     weight_decay : float, default=0.01
@@ -347,7 +348,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         chosen = {name: pair[self._tunes] for name, pair in _AUTO.items() if params[name] == "auto"}
         if self.checkpoint is not None and self.random_state is None:
             chosen["random_state"] = 0  # another one each time would never find its checkpoint
-        return params | chosen | {"verbose": max(self.verbose - 1, 0)}
+        return params | chosen
 
     def _check(self) -> None:
         check_params(type(self).__name__, self._resolved())
@@ -362,6 +363,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         params = self._resolved()
         if self._tunes:
             return TunedTop(params)
+        params["verbose"] = max(self.verbose - 1, 0)
         return DenseHead(**{name: params[name] for name in DenseHead._get_param_names()})
 
     def _dump(self, out):

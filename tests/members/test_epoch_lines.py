@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import re
+import types
+
+import numpy as np
+import pytest
+from tiny_backbone import TINY
+
+from skinensemble import TransferClassifier
+from skinensemble.members import _epoch_lines
+
+rng = np.random.default_rng(0)
+IMAGES, Y = rng.integers(0, 256, (24, 32, 32, 3)).astype(np.uint8), np.repeat(["mel", "nv"], 12)
+TOP = {"unfreeze": 1, "views": 1, "epochs": 3, "batch_size": 8, "random_state": 0}
+
+
+def trained(capsys, **options) -> list[str]:
+    """Return what a training says, without what the backbone says."""
+    TransferClassifier(**TINY | TOP | options).fit(IMAGES, Y)
+    return [line for line in capsys.readouterr().out.splitlines() if "epoch" in line.lower()]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A time that passes by ten seconds whenever it is asked for."""
+    now = iter(range(0, 10_000, 10))
+    time = types.SimpleNamespace(monotonic=lambda: float(next(now)))
+    monkeypatch.setattr(_epoch_lines, "time", time)
+
+
+def test_lines_say_how_the_loss_stands_and_what_is_left(capsys, clock):
+    lines = trained(capsys, verbose=1)
+    # After ten seconds nothing is said yet, and the last epoch always is.
+    assert len(lines) == 2
+    pattern = r"\w+ on 24 images: epoch {} of 3, loss \d\.\d{{3}}, {}"
+    assert re.fullmatch(pattern.format(2, "10 s left"), lines[0])
+    assert re.fullmatch(pattern.format(3, "30 s"), lines[1])
+
+
+def test_the_loss_of_validation_is_beside_it(capsys, clock):
+    lines = trained(capsys, verbose=1, patience=9, validation_fraction=0.3)
+    assert re.search(r"on \d\d images: .* loss \d\.\d{3} \(validation \d\.\d{3}\), ", lines[-1])
+
+
+def test_what_is_left_is_reckoned_from_the_epochs_done_here(capsys, clock, tmp_path):
+    import keras
+
+    class Halt(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    options = {"epochs": 5, "checkpoint": tmp_path, "store": tmp_path / "store"}
+    with pytest.raises(KeyboardInterrupt):
+        trained(capsys, callbacks=[Halt()], **options)
+    lines = trained(capsys, verbose=1, **options)
+    assert [line.rpartition(", ")[2] for line in lines] == ["10 s left", "30 s"]
+
+
+@pytest.mark.parametrize(("verbose", "said"), [(0, 0), (2, 3)])
+def test_nothing_is_said_unasked_and_keras_says_it_with_two(capsys, verbose, said):
+    lines = trained(capsys, verbose=verbose)
+    assert len(lines) == said
+    assert not any("loss" in line for line in lines)
