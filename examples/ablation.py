@@ -56,7 +56,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weights", default="imagenet", help="imagenet, or a file")
     parser.add_argument("--store", help="folder that keeps the activations between runs")
     parser.add_argument("--checkpoint", help="folder from which a killed training goes on")
-    parser.add_argument("--engine", default="keras", help="of what is frozen: keras, openvino")
+    parser.add_argument("--engine", default="keras", help="keras, openvino or auto")
     parser.add_argument("--precision", default="float32", help="or bfloat16, with openvino")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--limit", type=int, help="use so many images only, for a quick look")

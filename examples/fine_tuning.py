@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=PATH")
     parser.add_argument("--store", help="folder that keeps the activations between runs")
     parser.add_argument("--checkpoint", help="folder from which a killed training goes on")
-    parser.add_argument("--engine", default="keras", help="of the frozen part: keras, openvino")
+    parser.add_argument("--engine", default="keras", help="keras, openvino or auto")
     parser.add_argument("--precision", default="float32", help="or bfloat16, with openvino")
     parser.add_argument("--views", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=10)

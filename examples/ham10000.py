@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--backbones", nargs="+", default=BACKBONES, metavar="NAME")
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=PATH")
     parser.add_argument("--store", help="folder that keeps the features between runs")
-    parser.add_argument("--engine", default="keras", help="of the frozen part: keras, openvino")
+    parser.add_argument("--engine", default="keras", help="keras, openvino or auto")
     parser.add_argument("--precision", default="float32", help="or bfloat16, with openvino")
     parser.add_argument("--limit", type=int, help="use so many images only, for a quick look")
     parser.add_argument("--unfreeze", type=float, help="share of the blocks to fine-tune, as 0.4")

@@ -220,7 +220,8 @@ def load_cut(
         When the weights cannot be had or do not fit.
     """
     found = backbone if isinstance(backbone, Backbone) else get_backbone(backbone)
-    key = (id(found), weights_identity(weights), repr(image_size), fit, unfreeze)
+    # By `repr`: True and 1.0 equal 1, and are refused.
+    key = (id(found), weights_identity(weights), repr(image_size), fit, repr(unfreeze))
     with _cache_lock:
         if key not in _cache:
             model = found.build(weights, image_size, pooling=None)

@@ -17,7 +17,7 @@ from skinensemble.persistence.container import read_container, write_container
 
 __all__ = ["Checkpoint", "CheckpointWarning"]
 
-_VERSION = 2
+_VERSION = 3
 
 
 class CheckpointWarning(UserWarning):
@@ -45,10 +45,13 @@ class Checkpoint:
         Epochs that are done.
     done : bool
         Whether the training is complete.
+    best : list of ndarray or None
+        The weights that early stopping would go back to.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None, name: str, *parts: Any) -> None:
         self.epoch, self.done = 0, False
+        self.best: list[np.ndarray] | None = None
         file = f"{name}-{digest_of(*parts)}.checkpoint"
         self.path = None if folder is None else usable_folder(folder, "checkpoint") / file
 
@@ -64,6 +67,9 @@ class Checkpoint:
                 container.read(f"{i:04d}", shape=tuple(variable.shape))
                 for i, variable in enumerate(variables)
             ]
+            if container.config["best"]:
+                shapes = [tuple(one.shape) for one in model.weights]
+                self.best = [container.read(f"best{i:04d}", shape=s) for i, s in enumerate(shapes)]
         except ModelFileError as error:
             self.done = False
             set_aside(self.path, error, "the training starts again")
@@ -73,8 +79,11 @@ class Checkpoint:
         self.epoch = epoch
         return container.config["history"]
 
-    def callback(self, history: dict[str, list[float]]):
-        """Return the Keras callback that extends the history and keeps the state each epoch."""
+    def callback(self, history: dict[str, list[float]], stopping=None):
+        """Return the Keras callback that extends the history and keeps the state each epoch.
+
+        The state is also that of early stopping, where there is any.
+        """
         import keras
 
         checkpoint = self
@@ -83,9 +92,8 @@ class Checkpoint:
             def on_epoch_end(self, epoch, logs=None):
                 for name, value in (logs or {}).items():
                     history.setdefault(name, []).append(float(value))
-                # A state that is not finite is none to go on from.
-                if np.isfinite(history.get("loss", [0.0])[-1]):
-                    checkpoint._write(_variables(self.model), epoch + 1, False, history)
+                best = stopping and stopping.best_weights
+                checkpoint._write(_variables(self.model), epoch + 1, False, history, best)
 
         return KeepEpoch()
 
@@ -93,11 +101,14 @@ class Checkpoint:
         """Keep the finished weights."""
         self._write(model.weights, len(history.get("loss", ())), True, history)
 
-    def _write(self, variables, epoch: int, done: bool, history) -> None:
-        if self.path is None:
+    def _write(self, variables, epoch: int, done: bool, history, best=None) -> None:
+        # A state that is not finite is none to go on from.
+        if self.path is None or not np.isfinite([*history.values()]).all():
             return
         arrays = {f"{i:04d}": np.asarray(one) for i, one in enumerate(variables)}
-        write_container(self.path, {"epoch": epoch, "done": done, "history": history}, arrays)
+        arrays |= {f"best{i:04d}": np.asarray(one) for i, one in enumerate(best or ())}
+        config = {"epoch": epoch, "done": done, "history": history, "best": best is not None}
+        write_container(self.path, config, arrays)
 
 
 def usable_folder(folder: str | os.PathLike[str], what: str) -> Path:

@@ -1,4 +1,4 @@
-"""How far a training is: a line after an epoch, but not several in a moment."""
+"""How far a training is: a line now and then, and one when it has ended."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ _LINE_EVERY = 15.0
 
 
 def epoch_lines(name: str):
-    """Return the Keras callback that says after an epoch how the loss stands and what is left."""
+    """Return the Keras callback that says how the loss stands and how long it will take."""
     import keras
 
     class EpochLines(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
             self.start = self.said = time.monotonic()
-            self.n_done = 0  # here, and not before the training was stopped
+            self.n_done, self.loss = 0, ""  # here, and not before the training was stopped
 
         def on_epoch_end(self, epoch, logs=None):
             now, epochs = time.monotonic(), self.params["epochs"]
             self.n_done += 1
-            to_come = epochs - epoch - 1
-            if to_come and now - self.said < _LINE_EVERY:
-                return
-            self.said, taken = now, now - self.start
-            loss = f"loss {logs['loss']:.3f}"
+            self.loss = f"loss {logs['loss']:.3f}"
             if "val_loss" in logs:
-                loss += f" (validation {logs['val_loss']:.3f})"
-            clock = f"{taken / self.n_done * to_come:.0f} s left" if to_come else f"{taken:.0f} s"
-            print(f"{name}: epoch {epoch + 1} of {epochs}, {loss}, {clock}", flush=True)
+                self.loss += f" (validation {logs['val_loss']:.3f})"
+            if now - self.said >= _LINE_EVERY:
+                self.said = now
+                left = (now - self.start) / self.n_done * (epochs - epoch - 1)
+                where = f"epoch {epoch + 1} of {epochs}"
+                print(f"{name}: {where}, {self.loss}, {left:.0f} s left", flush=True)
+
+        def on_train_end(self, logs=None):
+            if self.n_done:
+                taken = time.monotonic() - self.start
+                print(f"{name}: {self.n_done} epochs in {taken:.0f} s, {self.loss}", flush=True)
 
     return EpochLines()

@@ -10,6 +10,7 @@ import numpy as np
 
 from skinensemble.engines import get_config
 from skinensemble.members._checkpoint import Checkpoint
+from skinensemble.members._early_stopping import early_stopping
 from skinensemble.members._epoch_lines import epoch_lines
 from skinensemble.members._folded import fold_frozen
 from skinensemble.members._in_time import stop_in_time
@@ -52,7 +53,9 @@ def build_top(upper, params, n_classes: int, seed: int):
     return keras.Model(own.inputs[0], head(pooled), name=upper.name)
 
 
-def train_top(model, lesson: Lesson, params, seed: int, *, validation, checkpoint: Checkpoint):
+def train_top(
+    model, lesson: Lesson, params, seed: int, *, name: str, validation, checkpoint: Checkpoint
+):
     """Train the network, in place; go on where a checkpoint stands, and keep one each epoch.
 
     Parameters
@@ -64,6 +67,8 @@ def train_top(model, lesson: Lesson, params, seed: int, *, validation, checkpoin
         With the attributes of a :class:`TransferClassifier`, none of them "auto".
     seed : int
         Of the order, the views, mixup and dropout.
+    name : str
+        What to call the training where it says how it gets on.
     validation : Lesson or None
         For early stopping.
     checkpoint : Checkpoint
@@ -90,13 +95,12 @@ def train_top(model, lesson: Lesson, params, seed: int, *, validation, checkpoin
     history = checkpoint.restore(model)
     if checkpoint.done:
         return history
-    callbacks = [*_callbacks(params, validation), checkpoint.callback(history), *stop_in_time()]
-    if params.verbose == 1:
-        callbacks.append(epoch_lines(f"{params.backbone} on {len(lesson.rows)} images"))
+    stopping = validation and early_stopping(params.patience, history, checkpoint.best)
+    callbacks = _callbacks(params, name, stopping, checkpoint.callback(history, stopping))
     with contextlib.closing(_batches(lesson, params, seed, checkpoint.epoch)) as batches:
         model.fit(
             batches,
-            epochs=params.epochs,
+            epochs=checkpoint.epoch if stopping and stopping.over else params.epochs,
             initial_epoch=checkpoint.epoch,
             validation_data=validation and _batches(validation, params, None, 0),
             callbacks=callbacks,
@@ -107,17 +111,13 @@ def train_top(model, lesson: Lesson, params, seed: int, *, validation, checkpoin
     return history
 
 
-def _callbacks(params, validation) -> list:
+def _callbacks(params, name: str, *own) -> list:
+    """Return the user's callbacks, and then ours."""
     import keras
 
     callbacks = [*copy.deepcopy(params.callbacks or []), keras.callbacks.TerminateOnNaN()]
-    if validation is not None:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                "val_loss", patience=params.patience, restore_best_weights=True
-            )
-        )
-    return callbacks
+    callbacks += [*filter(None, own), *stop_in_time()]
+    return [*callbacks, epoch_lines(name)] if params.verbose == 1 else callbacks
 
 
 def _batches(lesson: Lesson, params, seed: int | None, epoch: int):

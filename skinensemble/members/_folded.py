@@ -35,8 +35,9 @@ def fold_frozen(model, precision="float32"):
     folded = {norm.name for norm in after.values()}
 
     def clone(layer):
-        norm, faster = after.get(layer.name), type(layer) is keras.layers.Conv2D
-        if norm is None and (precision == "float32" or not faster):
+        norm = after.get(layer.name)
+        faster = precision != "float32" and type(layer) is keras.layers.Conv2D
+        if norm is None and not (faster and layer.data_format == "channels_last"):
             return layer
         return folded_class()(layer, norm, precision)
 
@@ -61,7 +62,8 @@ def _normalised(model) -> dict:
         (tensor,) = _flat(node)
         conv = tensor._keras_history.operation
         known = type(conv) in (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-        if known and uses[id(tensor)] == 1 and conv.activation is keras.activations.linear:
+        alone = known and uses[id(tensor)] == 1 and conv.activation is keras.activations.linear
+        if alone and conv.data_format == "channels_last" and norm.axis in (-1, 3):
             pairs[conv.name] = norm
     return pairs
 
@@ -105,8 +107,8 @@ def folded_class():
                 return conv.convolution_op(x, kernel)
             x, kernel = ops.cast(x, self.precision), ops.cast(kernel, self.precision)
             # TensorFlow is faster at the product that a convolution of single pixels is.
-            plain = kernel.shape[:2] == (1, 1) and conv.strides == (1, 1)
-            maps = ops.tensordot(x, kernel[0, 0], 1) if plain else conv.convolution_op(x, kernel)
+            single = conv.kernel_size == conv.strides == (1, 1) and conv.groups == 1
+            maps = ops.tensordot(x, kernel[0, 0], 1) if single else conv.convolution_op(x, kernel)
             return ops.cast(maps, "float32")
 
     return Folded

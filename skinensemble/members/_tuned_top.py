@@ -59,11 +59,13 @@ class TunedTop:
         activations, y = images.activations(), np.asarray(y)
         seed = int(check_random_state(self.params.random_state).randint(2**31 - 1))
         tops = []
-        for rows in parts:
+        for number, rows in enumerate(parts, start=1):
             top = TunedTop(vars(self.params))
             weight = np.ones(len(rows)) if sample_weight is None else sample_weight[rows]
             own = None if groups is None else np.asarray(groups)[rows]
-            top._train(images, activations, rows, y[rows], weight, own, seed)
+            which = f" ({number} of {len(parts)})" if len(parts) > 1 else ""
+            name = f"{self.params.backbone}{which} on {len(rows)} images"
+            top._train(images, activations, rows, y[rows], weight, own, seed, name)
             tops.append(top)
         return tops
 
@@ -93,7 +95,7 @@ class TunedTop:
         mean = np.exp(logs - logs.max(axis=1, keepdims=True))
         return mean / mean.sum(axis=1, keepdims=True)
 
-    def _train(self, images, activations, rows, y, weight, groups, seed) -> None:
+    def _train(self, images, activations, rows, y, weight, groups, seed, name) -> None:
         params = self.params
         self.classes_, encoded = check_labels(y)
         weight = np.asarray(weight * _class_weight(params.class_weight, y), np.float32)
@@ -116,11 +118,12 @@ class TunedTop:
             lesson.part(train),
             params,
             seed,
+            name=name,
             validation=validation,
             checkpoint=checkpoint,
         )
         if not all(np.isfinite(values).all() for values in self.model_.get_weights()):
-            why = f"the loss is not finite after {len(self.history_.get('loss', ()))} epochs"
+            why = f"the loss is not finite in epoch {len(self.history_.get('loss', ()))}"
             remedy = "lower learning_rate, or check the images"
             raise MemberError(message("training", params.backbone, why, remedy))
 

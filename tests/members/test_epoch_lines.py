@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_backbone import TINY
 
-from skinensemble import TransferClassifier
+from skinensemble import Stage, TransferClassifier
 from skinensemble.members import _epoch_lines
 
 rng = np.random.default_rng(0)
@@ -31,16 +31,29 @@ def clock(monkeypatch):
 
 def test_lines_say_how_the_loss_stands_and_what_is_left(capsys, clock):
     lines = trained(capsys, verbose=1)
-    # After ten seconds nothing is said yet, and the last epoch always is.
+    # After ten seconds nothing is said yet.
     assert len(lines) == 2
-    pattern = r"\w+ on 24 images: epoch {} of 3, loss \d\.\d{{3}}, {}"
-    assert re.fullmatch(pattern.format(2, "10 s left"), lines[0])
-    assert re.fullmatch(pattern.format(3, "30 s"), lines[1])
+    assert re.fullmatch(r"\w+ on 24 images: epoch 2 of 3, loss \d\.\d{3}, 10 s left", lines[0])
+    assert re.fullmatch(r"\w+ on 24 images: 3 epochs in 40 s, loss \d\.\d{3}", lines[1])
 
 
-def test_the_loss_of_validation_is_beside_it(capsys, clock):
-    lines = trained(capsys, verbose=1, patience=9, validation_fraction=0.3)
-    assert re.search(r"on \d\d images: .* loss \d\.\d{3} \(validation \d\.\d{3}\), ", lines[-1])
+def test_a_training_that_is_stopped_early_says_so_with_its_validation_loss(capsys, clock):
+    options = {"patience": 1, "validation_fraction": 0.3, "epochs": 40, "learning_rate": 0.1}
+    lines = trained(capsys, verbose=1, **options)
+    found = re.fullmatch(r".*: (\d+) epochs in .* s, loss [\d.]+ \(validation [\d.]+\)", lines[-1])
+    assert found and 1 < int(found[1]) < 40
+
+
+def test_the_trainings_of_a_member_are_told_apart(capsys, clock):
+    member = TransferClassifier(**TINY | TOP | {"verbose": 1})
+    Stage([("tiny", member)], cv=2, random_state=0).fit(IMAGES, Y, groups=np.arange(24) // 2)
+    lines = capsys.readouterr().out.splitlines()
+    ends = [line.split(" epochs in")[0].split(" ", 1)[1] for line in lines if "epochs in" in line]
+    assert ends == [
+        "(1 of 3) on 12 images: 3",
+        "(2 of 3) on 12 images: 3",
+        "(3 of 3) on 24 images: 3",
+    ]
 
 
 def test_what_is_left_is_reckoned_from_the_epochs_done_here(capsys, clock, tmp_path):
@@ -55,7 +68,11 @@ def test_what_is_left_is_reckoned_from_the_epochs_done_here(capsys, clock, tmp_p
     with pytest.raises(KeyboardInterrupt):
         trained(capsys, callbacks=[Halt()], **options)
     lines = trained(capsys, verbose=1, **options)
-    assert [line.rpartition(", ")[2] for line in lines] == ["10 s left", "30 s"]
+    assert [line.partition(":")[2].rpartition(", loss")[0] for line in lines] == [
+        " epoch 4 of 5",
+        " 3 epochs in 40 s",
+    ]
+    assert lines[0].endswith(", 10 s left")
 
 
 @pytest.mark.parametrize(("verbose", "said"), [(0, 0), (2, 3)])

@@ -240,6 +240,10 @@ def stopping_after(epoch):
             if at == epoch:
                 raise Stop
 
+        def on_train_end(self, logs=None):
+            if epoch == "last":
+                raise Stop
+
     return [StopAfter()]
 
 
@@ -252,6 +256,31 @@ def test_a_training_goes_on_where_it_stood(data, tmp_path, options):
     resumed = kept.fit(*data[:2])
     assert_equal_weights(resumed, undisturbed)
     assert resumed.history_ == undisturbed.history_
+
+
+EARLY = {"patience": 2, "validation_fraction": 0.3, "epochs": 12, "learning_rate": 0.05}
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3, "last"])
+def test_early_stopping_goes_on_where_it_stood(data, tmp_path, epoch):
+    # Labels without meaning: the validation loss is lowest soon.
+    X, y = data[0], np.random.default_rng(0).permutation(data[1])
+    undisturbed = member(**EARLY).fit(X, y)
+    losses = undisturbed.history_["val_loss"]
+    assert 4 <= len(losses) < 12
+    kept = member(**EARLY, checkpoint=tmp_path)
+    with pytest.raises(Stop):
+        clone(kept).set_params(callbacks=stopping_after(epoch)).fit(X, y)
+    resumed = kept.fit(X, y)
+    assert_equal_weights(resumed, undisturbed)
+    assert resumed.history_ == undisturbed.history_
+
+
+def test_a_training_that_diverges_says_so_with_a_checkpoint_as_well(data, tmp_path):
+    wild = member(learning_rate=1e30, checkpoint=tmp_path)
+    for _ in range(2):
+        with pytest.raises(MemberError, match="the loss is not finite in epoch 1 – lower learn"):
+            wild.fit(*data[:2])
 
 
 def test_a_finished_training_is_not_repeated(data, tmp_path):
@@ -311,6 +340,9 @@ def test_a_damaged_checkpoint_is_set_aside(data, tmp_path, damage):
         ({"unfreeze": "conv9"}, "unfreeze: 'conv9' – tiny_transfer has no such layer"),
         ({"unfreeze": 7}, "tiny_transfer has 2 blocks"),
         ({"unfreeze": False}, "tiny_transfer has 2 blocks"),
+        ({"unfreeze": True}, "unfreeze: True – tiny_transfer has 2 blocks"),
+        ({"unfreeze": 1.0}, r"unfreeze: 1\.0 – tiny_transfer has 2 blocks"),
+        ({"unfreeze": [1]}, r"unfreeze: \[1\] – tiny_transfer has 2 blocks"),
         ({"views": 0}, "views: 0 – there are eight ways"),
         ({"views": 9}, "views: 9 – there are eight ways"),
         ({"image_size": (32, 48)}, "images of 32 × 48 pixels cannot be turned"),
@@ -323,7 +355,8 @@ def test_a_damaged_checkpoint_is_set_aside(data, tmp_path, damage):
     ],
     ids=str,
 )
-def test_parameters_that_cannot_be_used(data, options, match):
+def test_parameters_that_cannot_be_used(data, fitted, options, match):
+    # `fitted` has asked for one block: what equals 1 is not taken for that.
     with pytest.raises(InputError, match=match):
         member(**options).fit(*data[:2])
 
