@@ -163,7 +163,7 @@ def _build(args: argparse.Namespace):
     if args.refer is not None:
         resolve_referral(args.refer)
     idle = [name for name in ("views", "checkpoint") if getattr(args, name) is not None]
-    if args.unfreeze is None and idle:
+    if idle and args.unfreeze in (None, 0):
         raise UsageError(f"--{idle[0]} is for fine-tuning: add --unfreeze")
     names_given = ("image_size", "epochs", "store", "unfreeze", "views", "checkpoint")
     given = {name: getattr(args, name) for name in names_given}

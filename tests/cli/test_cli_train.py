@@ -46,7 +46,9 @@ def test_train_fine_tunes_and_goes_on(train_args, tmp_path, capsys):
     assert "fine-tuned above conv2d" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("idle", [["--views", "2"], ["--checkpoint", "folder"]])
+@pytest.mark.parametrize(
+    "idle", [["--views", "2"], ["--checkpoint", "folder"], ["--views", "2", "--unfreeze", "0"]]
+)
 def test_what_is_for_fine_tuning_needs_it(train_args, idle, capsys):
     assert main([*train_args, *idle]) == 2
     assert f"{idle[0]} is for fine-tuning: add --unfreeze" in capsys.readouterr().err

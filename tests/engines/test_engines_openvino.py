@@ -53,7 +53,7 @@ def rows(extractor, images, **config):
     [
         ("tiny_transfer", "avg"),
         ("tiny_transfer", None),
-        ("mobilenet_v2_035", None),
+        pytest.param("mobilenet_v2_035", None, marks=pytest.mark.slow),
         ("efficientnet_lite0", None),
     ],
 )

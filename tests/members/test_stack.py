@@ -73,7 +73,12 @@ def test_closed_batches_hold_no_array():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"units": ()}, {"units": (6, 4), "l2": 0.1}, {"batch_normalization": True}],
+    [
+        {},
+        pytest.param({"units": ()}, marks=pytest.mark.slow),
+        pytest.param({"units": (6, 4), "l2": 0.1}, marks=pytest.mark.slow),
+        {"batch_normalization": True},
+    ],
     ids=str,
 )
 def test_side_by_side_is_as_if_alone(data, options):
