@@ -51,7 +51,7 @@ def set_config(*, engine: str | None = None, precision: str | None = None) -> No
     precision : {"float32", "bfloat16"}, optional
         In ``"bfloat16"`` networks run faster and keep eight bits of what they compute, so some
         verdicts change. Only OpenVINO does it, and only on processors that have it. Convolutions
-        that are fine-tuned are multiplied in it too, while weights and sums stay in float32.
+        that are fine-tuned are multiplied in it too, while weights stay in float32.
         Features of the two precisions are kept apart; train and predict with the same one.
 
     Raises

@@ -22,8 +22,8 @@ def fold_frozen(model, precision="float32"):
     model : keras.Model
         Functional. What trains the network returned trains this one: they share all variables.
     precision : {"float32", "bfloat16"}, default="float32"
-        Of the products in convolutions, there and back. Weights, sums over images and all else are
-        float32; so are convolutions by channel, which are not faster in bfloat16.
+        Of the products in convolutions, there and back. Weights and all else are float32; so are
+        convolutions by channel, which are not faster in bfloat16.
 
     Returns
     -------
