@@ -261,7 +261,7 @@ def test_a_training_goes_on_where_it_stood(data, tmp_path, options):
 EARLY = {"patience": 2, "validation_fraction": 0.3, "epochs": 12, "learning_rate": 0.05}
 
 
-@pytest.mark.parametrize("epoch", [1, 3, "last"])
+@pytest.mark.parametrize("epoch", [1, 2, 3, "last"])
 def test_early_stopping_goes_on_where_it_stood(data, tmp_path, epoch):
     # Labels without meaning: the validation loss is lowest soon.
     X, y = data[0], np.random.default_rng(0).permutation(data[1])

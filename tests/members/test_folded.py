@@ -118,7 +118,7 @@ def test_products_in_bfloat16_train_nearly_the_same(layers):
     moved = list(zip(before, plain.get_weights(), other.get_weights(), strict=True))
     for start, exactly, nearly in [moved[0], max(moved, key=lambda three: three[0].size)]:
         theirs, ours = (exactly - start).ravel(), (nearly - start).ravel()
-        assert theirs @ ours / np.linalg.norm(theirs) / np.linalg.norm(ours) > 0.99
+        assert theirs @ ours / np.linalg.norm(theirs) / np.linalg.norm(ours) > 0.999
         assert np.linalg.norm(ours) == pytest.approx(np.linalg.norm(theirs), rel=0.1)
 
 

@@ -114,7 +114,7 @@ def test_the_content_is_on_the_disk_before_the_name_and_then_the_name(tmp_path, 
     assert steps == [path.stat().st_size, "rename", "folder"]
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_killed_save_leaves_a_whole_file(tmp_path, kills):
     path = tmp_path / "model.h5"
     moments = random.Random(0)
