@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, check_cv
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from skinensemble.exceptions import (
@@ -21,13 +23,44 @@ from skinensemble.exceptions import (
 __all__ = [
     "check_groups",
     "check_labels",
+    "check_lengths",
     "content_digests",
     "encode_known",
     "group_copies",
     "lesion_folds",
     "note_use",
+    "refuse_path",
     "refuse_trained",
 ]
+
+
+def check_lengths(X, *columns) -> None:
+    """Check that there are as many labels, weights and lesions as samples.
+
+    Parameters
+    ----------
+    X : array-like or sequence of length n_samples
+    *columns : array-like of length n_samples, or None
+
+    Raises
+    ------
+    InputError
+        When `X` is one path, whose letters would be counted.
+    ValueError
+        When the lengths differ.
+    """
+    refuse_path(X)
+    check_consistent_length(X, *columns)
+
+
+def refuse_path(X) -> None:
+    """Raise InputError where one path stands for a list of images."""
+    if isinstance(X, str | bytes | os.PathLike):
+        is_folder = Path(os.fsdecode(X)).is_dir()
+        remedy = "pass a list of the files in it" if is_folder else "pass [path]"
+        raise InputError(
+            message("images", repr(X), "one path; a list of images is expected", remedy)
+        )
 
 
 def check_labels(y) -> tuple[np.ndarray, np.ndarray]:

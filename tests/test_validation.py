@@ -7,9 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, ShuffleSplit
 
+from skinensemble import Cascade, Stage, TransferClassifier
 from skinensemble.exceptions import InputError, UngroupedWarning
 from skinensemble.images import as_images
-from skinensemble.validation import check_groups, check_labels, content_digests, lesion_folds
+from skinensemble.validation import (
+    check_groups,
+    check_labels,
+    check_lengths,
+    content_digests,
+    lesion_folds,
+)
 
 AB = np.array(["a", "b"])
 
@@ -218,3 +225,21 @@ def test_digests_of_images_are_their_own():
 @pytest.mark.parametrize("X", [["a.jpg", "b.jpg"], np.array(["a", "b"], dtype=object)])
 def test_what_has_no_bytes_has_no_digest(X):
     assert content_digests(X) is None
+
+
+def test_lengths_that_differ_are_told_and_a_path_is_not_counted(tmp_path):
+    check_lengths(["a.jpg", "b.jpg"], [0, 1], None)
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[2, 3\]"):
+        check_lengths(["a.jpg", "b.jpg"], [0, 1, 1])
+    with pytest.raises(InputError, match=r"'a\.jpg' – one path; a list .* – pass \[path\]"):
+        check_lengths("a.jpg", [0, 1])
+    with pytest.raises(InputError, match=r"one path; .* – pass a list of the files in it"):
+        check_lengths(tmp_path, [0, 1])
+
+
+@pytest.mark.parametrize(
+    "estimator", [Cascade(), Stage([("member", TransferClassifier())]), TransferClassifier()]
+)
+def test_a_folder_is_no_list_of_images(estimator, tmp_path):
+    with pytest.raises(InputError, match=r"one path; .* – pass a list of the files in it"):
+        estimator.fit(str(tmp_path), ["mel", "nv"] * 4, groups=range(8))

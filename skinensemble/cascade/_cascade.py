@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_consistent_length, check_random_state, get_tags
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skinensemble._deadline import check_seconds, remaining, time_limit
@@ -30,6 +30,7 @@ from skinensemble.thresholds import Certificate
 from skinensemble.validation import (
     check_groups,
     check_labels,
+    check_lengths,
     encode_known,
     group_copies,
 )
@@ -154,7 +155,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
             return self._fit(X, y, sample_weight, groups)
 
     def _fit(self, X, y, sample_weight, groups):
-        check_consistent_length(X, y)
+        check_lengths(X, y)
         self.classes_, encoded = check_labels(y)
         mask = malignant_mask(self.classes_, self.malignant)
         self.malignant_ = self.classes_[mask]

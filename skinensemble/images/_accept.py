@@ -15,6 +15,7 @@ from skinensemble.images._headers import check_size, open_image, undecodable
 from skinensemble.images._pixels import to_rgb, to_uint8
 from skinensemble.images._problems import ImageProblem, Unreadable, problem_of
 from skinensemble.images._read import turn_of
+from skinensemble.validation import refuse_path
 
 Item = str | np.ndarray | None
 Items = Sequence[Item] | np.ndarray
@@ -44,9 +45,7 @@ def _no_images(thing: str, remedy: str) -> InputError:
 
 
 def _refuse_single(images: Any) -> None:
-    if isinstance(images, str | bytes | os.PathLike):
-        why, remedy = "one path; a list of images is expected", "pass [path]"
-        raise InputError(message("images", repr(images), why, remedy))
+    refuse_path(images)
     if isinstance(images, Image.Image):
         why, remedy = "one image; a list of images is expected", "pass [image]"
         raise InputError(message("images", "a PIL image", why, remedy))

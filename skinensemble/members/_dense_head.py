@@ -329,6 +329,15 @@ _RULES = {
     "pooling": ("avg or max", lambda v: v in ("avg", "max")),
     "checkpoint": ("a folder, or None", lambda v: v is None or os.fspath(v) != ""),
     "view_mean": ("probability or log", lambda v: v in ("probability", "log")),
+    "callbacks": (
+        "a list of Keras callbacks, or None",
+        lambda v: v is None or all(hasattr(callback, "on_epoch_end") for callback in v),
+    ),
+    "random_state": (
+        "an integer, a RandomState or None",
+        lambda v: check_random_state(v) is not None,
+    ),
+    "verbose": ("0, 1 or 2", lambda v: v in (0, 1, 2)),
 }
 
 

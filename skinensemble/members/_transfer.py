@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.features import BackboneFeatures
@@ -14,7 +13,7 @@ from skinensemble.members._checkpoint import usable_folder
 from skinensemble.members._dense_head import DenseHead, check_params
 from skinensemble.members._tuned_top import TunedTop
 from skinensemble.persistence._codec import dump_params, load_params
-from skinensemble.validation import check_labels
+from skinensemble.validation import check_labels, check_lengths
 
 __all__ = ["TransferClassifier"]
 
@@ -281,7 +280,8 @@ validation_fraction, patience, callbacks, random_state, verbose
         """
         self._check()
         check_labels(y)
-        check_consistent_length(X, y, sample_weight, groups)
+        X = as_images(X)
+        check_lengths(X, y, sample_weight, groups)
         self.body_ = self._body().fit(X)
         features = self.body_.transform(X)
         self.head_ = self._head().fit(features, y, sample_weight=sample_weight, groups=groups)

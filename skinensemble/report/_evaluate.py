@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.cascade import Cascade
 from skinensemble.exceptions import CertificateError, UngroupedWarning, message
@@ -25,7 +25,7 @@ from skinensemble.report._report import Report, Row
 from skinensemble.routing import joint_proba
 from skinensemble.stage import Stage
 from skinensemble.thresholds import lesion_scores
-from skinensemble.validation import content_digests, encode_known
+from skinensemble.validation import check_lengths, content_digests, encode_known
 from skinensemble.voting import SoftVote, VotingRule, resolve_voting_rule, rule_name
 
 __all__ = ["evaluate"]
@@ -76,7 +76,7 @@ def evaluate(
     types = encode_known(y, cascade.classes_, "the cascade")
     notes = [] if groups is not None else [_warn_ungrouped()]
     groups = np.arange(len(types)) if groups is None else np.asarray(groups)
-    check_consistent_length(X, types, groups)
+    check_lengths(X, types, groups)
     malignant = cascade.malignant_mask_[types]
     weights = lesion_weights(groups, n_resamples, random_state)
     X = cascade.prepare(X)

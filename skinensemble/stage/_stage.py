@@ -8,7 +8,6 @@ from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import (
     _check_sample_weight,
-    check_consistent_length,
     check_is_fitted,
 )
 
@@ -29,6 +28,7 @@ from skinensemble.thresholds import Certificate
 from skinensemble.validation import (
     check_groups,
     check_labels,
+    check_lengths,
     content_digests,
     encode_known,
     group_copies,
@@ -223,7 +223,7 @@ class Stage(
             return self._fit(X, y, sample_weight, groups)
 
     def _fit(self, X, y, sample_weight, groups):
-        check_consistent_length(X, y)
+        check_lengths(X, y)
         self.classes_, encoded = check_labels(y)
         lesions = check_groups(groups, encoded, self.classes_)
         if sample_weight is not None:
@@ -377,7 +377,7 @@ class Stage(
             When samples were used for a certificate of this stage before.
         """
         check_is_fitted(self)
-        check_consistent_length(X, y)
+        check_lengths(X, y)
         encoded = encode_known(y, self.classes_, "the stage")
         lesions = check_groups(groups, encoded, self.classes_)
         X = self.prepare(X)

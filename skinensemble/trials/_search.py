@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.utils import check_consistent_length
 
 from skinensemble._deadline import check_deadline, check_seconds, time_limit, with_deadline
 from skinensemble.committee import accept_all
@@ -23,6 +22,7 @@ from skinensemble.trials._trial import Trial, TrialData, run_trial
 from skinensemble.validation import (
     check_groups,
     check_labels,
+    check_lengths,
     content_digests,
     group_copies,
     lesion_folds,
@@ -139,7 +139,7 @@ def search(
     check_scoring(scoring)
     rungs = plan_rungs(len(check_candidates(candidates)), n_finalists, factor, min_share)
     clock = _Clock(time_budget)
-    check_consistent_length(X, y)
+    check_lengths(X, y)
     classes, targets = check_labels(y)
     lesions = check_groups(groups, targets, classes)
     data = _make_data(

@@ -293,7 +293,13 @@ def test_all_bad_parameters_are_listed_at_once(data):
         {"l2": -1},
         {"class_weight": -1},
         {"class_weight": "balance"},
+        {"callbacks": "x"},
+        {"callbacks": [3]},
+        {"random_state": "a"},
+        {"verbose": "yes"},
+        {"verbose": 3},
     ],
+    ids=str,
 )
 def test_each_bad_parameter_is_refused(data, bad):
     with pytest.raises(InputError, match=rf"^parameters: {next(iter(bad))}="):
