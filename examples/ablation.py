@@ -36,6 +36,7 @@ VARIANTS = {
     "logit adjustment, no class weights": {"loss": "logit_adjustment", "class_weight": None},
     "no class weights": {"class_weight": None},
     "weaker class weights": {"class_weight": 0.25},
+    "weaker class weights, another seed": {"class_weight": 0.25, "random_state": 1},
     "balanced class weights": {"class_weight": "balanced"},
     "no label smoothing": {"label_smoothing": 0.0},
     "mixup": {"mixup": 0.2},

@@ -184,6 +184,8 @@ def _units(head) -> list[Any]:
 def _training(stage) -> dict[str, Any]:
     import numpy as np
 
+    from skinensemble.engines._engine import PRECISIONS
+
     training = stage.nested("training")
     folds = training.array("folds", shape=(None,))
     known = training.keys()
@@ -192,6 +194,7 @@ def _training(stage) -> dict[str, Any]:
         "images": len(folds),
         "lesions": None if lesions is None else len(np.unique(lesions)),
         "folds": int(folds.max()) + 1,
+        "precision": stage.choice("precision", PRECISIONS),
     }
 
 
@@ -223,7 +226,7 @@ def _trained_on(training: dict[str, Any]) -> str:
     images = count(training["images"], "image")
     lesions = training["lesions"]
     known = "lesions not known" if lesions is None else f"of {count(lesions, 'lesion')}"
-    return f"Trained on {images} {known}, {training['folds']} folds"
+    return f"Trained on {images} {known}, {training['folds']} folds, in {training['precision']}"
 
 
 def _stage_lines(name: str, stage: dict[str, Any]) -> list[str]:

@@ -11,10 +11,10 @@ from skinensemble.engines._keras import KerasRunner
 from skinensemble.engines._openvino import check_bfloat16, compile_network, import_openvino
 from skinensemble.exceptions import EngineError, InputError, MissingDependencyError, message
 
-__all__ = ["EngineWarning", "Runner", "check_choice", "make_runner"]
+__all__ = ["PRECISIONS", "EngineWarning", "Runner", "check_choice", "make_runner"]
 
 _ENGINES = ("keras", "openvino", "auto")
-_PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16")
 
 
 class EngineWarning(UserWarning):
@@ -49,7 +49,7 @@ def check_choice(engine: str, precision: str) -> None:
     """
     for name, value, choices in (
         ("engine", engine, _ENGINES),
-        ("precision", precision, _PRECISIONS),
+        ("precision", precision, PRECISIONS),
     ):
         if value not in choices:
             remedy = f"pass one of {', '.join(map(repr, choices))}"

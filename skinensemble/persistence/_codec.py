@@ -165,6 +165,13 @@ class State:
             raise self.fault(name, f"{value} is not between {low} and {high}")
         return value
 
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """Return one of some words; the first where nothing is said."""
+        value = self.raw(name, str) if name in self._values else choices[0]
+        if value not in choices:
+            raise self.fault(name, f"not one of {', '.join(choices)}")
+        return value
+
     def labels(self, name: str, least: int = 2) -> np.ndarray:
         """Labels, sorted and distinct."""
         labels = self.raw(name, list)

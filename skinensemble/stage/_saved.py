@@ -14,6 +14,7 @@ from skinensemble.committee import (
     MemberFailure,
     knows_classes,
 )
+from skinensemble.engines._engine import PRECISIONS
 from skinensemble.exceptions import InputError
 from skinensemble.voting import check_ballots
 
@@ -33,6 +34,7 @@ class SavedStage:
                 [name, out.estimator(name, member)] for name, member in self.named_members_.items()
             ],
             **dump_failures(self.failures_),
+            **({} if self.precision_ == PRECISIONS[0] else {"precision": self.precision_}),
             "voting": out.estimator("voting", self.voting_),
             "random_state": int(seed) if isinstance(seed, (int, np.integer)) else None,
             "training": {key: out.array(key, value) for key, value in own.items()},
@@ -47,6 +49,7 @@ class SavedStage:
         for name, member in named:
             if not hasattr(member, "predict_proba") or not knows_classes(self.classes_, member):
                 raise state.fault(f"members.{name}", "not a classifier of these classes")
+        self.precision_ = state.choice("precision", PRECISIONS)
         self.voting_ = state.estimator("voting")
         training = state.nested("training")
         self.folds_ = training.array("folds", shape=(None,), dtype=np.int64)

@@ -20,6 +20,7 @@ from skinensemble.committee import (
     stack_ballots,
 )
 from skinensemble.comparison import compare
+from skinensemble.engines import get_config
 from skinensemble.stage._checked import CheckedStage
 from skinensemble.stage._described import DescribedStage
 from skinensemble.stage._early import EarlyStage
@@ -113,6 +114,9 @@ class Stage(
         Lesion of each training sample, numbered.
     digests_ : ndarray of uint64 of shape (n_samples,), or None
         Content digests of the training samples.
+    precision_ : {"float32", "bfloat16"}
+        In which networks ran when the ballots were cast; what was learnt from them, such as a
+        certified threshold, holds for predictions in the same.
 
     Examples
     --------
@@ -281,6 +285,7 @@ class Stage(
         """Let the voting rule learn from the out-of-fold ballots."""
         self._name_members(voters)
         self.ballots_, self.targets_ = ballots, targets
+        self.precision_ = get_config()["precision"]
         known = {"sample_weight": sample_weight, "groups": self.lesions_}
         self.voting_ = self.voting_rule().fit(ballots, targets, **known)
         self.pool(ballots)
