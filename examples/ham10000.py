@@ -33,7 +33,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--engine", default="keras", help="keras, openvino or auto")
     parser.add_argument("--precision", default="float32", help="or bfloat16, with openvino")
     parser.add_argument("--limit", type=int, help="use so many images only, for a quick look")
-    parser.add_argument("--unfreeze", type=float, help="share of the blocks to fine-tune, as 0.4")
+    parser.add_argument(
+        "--unfreeze",
+        nargs="+",
+        default=[],
+        metavar="[NAME=]SHARE",
+        help="share of the blocks to fine-tune, as 0.4; after a name, of that backbone",
+    )
     parser.add_argument("--checkpoint", help="folder from which a killed fine-tuning goes on")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--learning-rate", type=float, metavar="RATE")
@@ -54,13 +60,14 @@ def main() -> None:
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     train, test = next(folds.split(images, diagnoses, groups))
 
+    shares = {name: float(share) for name, _, share in (s.rpartition("=") for s in args.unfreeze)}
     cascade = make_cascade(
         *args.backbones,
         voting="threshold",
         min_sensitivity=0.95,
         weights=dict(pair.split("=", 1) for pair in args.weights),
         store=args.store,
-        unfreeze=args.unfreeze,
+        unfreeze=shares.pop("", None),
         checkpoint=args.checkpoint,
         cv=args.folds,
         learning_rate=args.learning_rate or "auto",
@@ -68,6 +75,7 @@ def main() -> None:
         random_state=0,
         verbose=1,
     )
+    cascade.set_params(**{f"diagnosis__{name}__unfreeze": share for name, share in shares.items()})
     cascade.fit(images[train], diagnoses[train], groups=groups[train])
     print(f"\ntrained on {len(train)} images in {time.monotonic() - start:.0f} s\n", flush=True)
 

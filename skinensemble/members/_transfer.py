@@ -26,10 +26,10 @@ _AUTO = {
     "units": ((128,), ()),
     "dropout": (0.5, 0.2),
     "l2": (3e-3, 0.0),
-    "learning_rate": (2e-3, 5e-4),
+    "learning_rate": (2e-3, 3.5e-4),
     "epochs": (20, 10),
-    "batch_size": ("auto", 64),
-    "class_weight": (0.75, 0.5),
+    "batch_size": ("auto", 32),
+    "class_weight": (0.75, 0.25),
 }
 _NOT_SAVED = ("backbone", "weights", "store", "image_size", "image_fit", *_WAYS)
 
@@ -72,11 +72,11 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
 validation_fraction, patience, callbacks, random_state, verbose
         Of the head; see :class:`DenseHead`. "auto" is what was found best: the defaults of
         :class:`DenseHead`, or with `unfreeze` no hidden layer, a dropout of 0.2, no `l2`, 10
-        epochs, batches of 64 and class weights to the power 0.5. With ``verbose=1`` a bar shows the
-        images passing the backbone, and with `unfreeze` lines show how the training gets on; with
-        2 Keras' own bars show the epochs.
+        epochs, batches of 32 and class weights to the power 0.25. With ``verbose=1`` a bar shows
+        the images passing the backbone, and with `unfreeze` lines show how the training gets on;
+        with 2 Keras' own bars show the epochs.
     learning_rate : float or "auto", default="auto"
-        2e-3, or with `unfreeze` 5e-4, the highest of a cosine schedule [1]_.
+        2e-3, or with `unfreeze` 3.5e-4, the highest of a cosine schedule [1]_.
     weight_decay : float, default=0.01
         With `unfreeze`: of AdamW [2]_; none on biases and normalisations.
     warmup : float, default=0.5
