@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
-_LINE_EVERY = 15.0
+LINE_EVERY = 15.0
+"""Seconds between two lines, at least."""
 
 
 class Progress:
@@ -45,7 +46,7 @@ class Progress:
             self._bar.update(self._done, [("images/s", rate)])
         elif self._verbose and self._done == self._total:
             print(f"{self._name}: {self._done} images, {rate:.1f} images/s", flush=True)
-        elif self._verbose == 1 and now - self._said > _LINE_EVERY:
+        elif self._verbose == 1 and now - self._said > LINE_EVERY:
             self._said = now
             left = (self._total - self._done) / rate
             text = f"{self._done} of {self._total} images, {rate:.1f} images/s, {left:.0f} s left"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-__all__ = ["epoch_lines"]
+from skinensemble.features._progress import LINE_EVERY
 
-_LINE_EVERY = 15.0
+__all__ = ["epoch_lines", "say_finished"]
 
 
 def epoch_lines(name: str):
@@ -21,10 +21,8 @@ def epoch_lines(name: str):
         def on_epoch_end(self, epoch, logs=None):
             now, epochs = time.monotonic(), self.params["epochs"]
             self.n_done += 1
-            self.loss = f"loss {logs['loss']:.3f}"
-            if "val_loss" in logs:
-                self.loss += f" (validation {logs['val_loss']:.3f})"
-            if now - self.said >= _LINE_EVERY:
+            self.loss = _loss(logs)
+            if now - self.said >= LINE_EVERY:
                 self.said = now
                 left = (now - self.start) / self.n_done * (epochs - epoch - 1)
                 where = f"epoch {epoch + 1} of {epochs}"
@@ -36,3 +34,14 @@ def epoch_lines(name: str):
                 print(f"{name}: {self.n_done} epochs in {taken:.0f} s, {self.loss}", flush=True)
 
     return EpochLines()
+
+
+def say_finished(name: str, history: dict[str, list[float]]) -> None:
+    """Say that a training was finished by an earlier run, and how."""
+    last = {key: values[-1] for key, values in history.items()}
+    print(f"{name}: finished before, {len(history['loss'])} epochs, {_loss(last)}", flush=True)
+
+
+def _loss(logs: dict[str, float]) -> str:
+    validation = f" (validation {logs['val_loss']:.3f})" if "val_loss" in logs else ""
+    return f"loss {logs['loss']:.3f}{validation}"

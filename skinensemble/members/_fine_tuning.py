@@ -11,7 +11,7 @@ import numpy as np
 from skinensemble.engines import get_config
 from skinensemble.members._checkpoint import Checkpoint
 from skinensemble.members._early_stopping import early_stopping
-from skinensemble.members._epoch_lines import epoch_lines
+from skinensemble.members._epoch_lines import epoch_lines, say_finished
 from skinensemble.members._folded import fold_frozen
 from skinensemble.members._in_time import stop_in_time
 from skinensemble.members._lesson import Lesson, batches_class
@@ -94,6 +94,8 @@ def train_top(
     model.optimizer.build(model.trainable_variables)
     history = checkpoint.restore(model)
     if checkpoint.done:
+        if params.verbose:
+            say_finished(name, history)
         return history
     stopping = validation and early_stopping(params.patience, history, checkpoint.best)
     callbacks = _callbacks(params, name, stopping, checkpoint.callback(history, stopping))

@@ -80,3 +80,11 @@ def test_nothing_is_said_unasked_and_keras_says_it_with_two(capsys, verbose, sai
     lines = trained(capsys, verbose=verbose)
     assert len(lines) == said
     assert not any("loss" in line for line in lines)
+
+
+def test_a_training_that_an_earlier_run_finished_says_so(capsys, tmp_path):
+    options = {"checkpoint": tmp_path, "store": tmp_path / "store"}
+    (before,) = trained(capsys, verbose=1, **options)
+    (again,) = trained(capsys, verbose=1, **options)
+    loss = re.search(r"loss .*", before)[0]
+    assert re.fullmatch(rf"\w+ on 24 images: finished before, 3 epochs, {loss}", again)
