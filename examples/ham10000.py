@@ -36,16 +36,35 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--unfreeze",
         nargs="+",
+        type=named_share,
         default=[],
         metavar="[NAME=]SHARE",
-        help="share of the blocks to fine-tune, as 0.4; after a name, of that backbone",
+        help="share of the blocks to fine-tune, as 0.4; after that NAME=SHARE for single backbones",
     )
     parser.add_argument("--checkpoint", help="folder from which a killed fine-tuning goes on")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--learning-rate", type=float, metavar="RATE")
     parser.add_argument("--keep-folds", action="store_true", help="let the folds' networks vote")
     parser.add_argument("--output", type=Path, default=Path("ham10000-cascade.h5"))
-    return parser.parse_args()
+    args = parser.parse_args()
+    names = [name for name, _ in args.unfreeze]
+    if names and names[0]:
+        parser.error("--unfreeze: first the share of all backbones, then those of single ones")
+    if len(set(names)) < len(names) or not {*names} <= {"", *args.backbones}:
+        parser.error(f"--unfreeze: one share for each of {', '.join(args.backbones)} at most")
+    return args
+
+
+def named_share(text: str) -> tuple[str, float]:
+    """Read the share of a backbone; no name where it is that of all."""
+    name, _, number = text.rpartition("=")
+    try:
+        share = float(number)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1 or (not name and "=" in text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no share between 0 and 1, nor NAME=SHARE")
+    return name, share
 
 
 def main() -> None:
@@ -60,7 +79,7 @@ def main() -> None:
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     train, test = next(folds.split(images, diagnoses, groups))
 
-    shares = {name: float(share) for name, _, share in (s.rpartition("=") for s in args.unfreeze)}
+    shares = dict(args.unfreeze)
     cascade = make_cascade(
         *args.backbones,
         voting="threshold",

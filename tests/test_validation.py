@@ -238,6 +238,21 @@ def test_lengths_that_differ_are_told_and_a_path_is_not_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "estimator",
+    [TransferClassifier(), TransferClassifier(unfreeze=1), Stage([("m", TransferClassifier())])],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    ("weight", "match"),
+    [(-1.0, "Negative values .* `sample_weight`"), (0.0, "non-zero"), (np.nan, "contains NaN")],
+)
+def test_weights_that_cannot_be_used_are_refused_before_a_training(estimator, weight, match):
+    images, weights = np.zeros((8, 32, 32, 3), np.uint8), np.full(8, weight)
+    with pytest.raises(ValueError, match=match):
+        estimator.fit(images, ["mel", "nv"] * 4, groups=range(8), sample_weight=weights)
+
+
+@pytest.mark.parametrize(
     "estimator", [Cascade(), Stage([("member", TransferClassifier())]), TransferClassifier()]
 )
 def test_a_folder_is_no_list_of_images(estimator, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from skinensemble.cli._screen import columns, count, print_json
+from skinensemble.engines._engine import PRECISIONS
 
 __all__ = ["add_parser", "describe", "run"]
 
@@ -96,6 +97,7 @@ def _stage(stage, shared) -> dict[str, Any]:
     return {
         "classes": stage.raw("classes", list),
         "voting": _voting(stage.nested("voting")),
+        "precision": stage.choice("precision", PRECISIONS),
         "members": [_member(str(name), inside.nested(str(name)), shared) for name, _ in members],
         "failures": _failures(stage),
     }
@@ -184,8 +186,6 @@ def _units(head) -> list[Any]:
 def _training(stage) -> dict[str, Any]:
     import numpy as np
 
-    from skinensemble.engines._engine import PRECISIONS
-
     training = stage.nested("training")
     folds = training.array("folds", shape=(None,))
     known = training.keys()
@@ -194,7 +194,6 @@ def _training(stage) -> dict[str, Any]:
         "images": len(folds),
         "lesions": None if lesions is None else len(np.unique(lesions)),
         "folds": int(folds.max()) + 1,
-        "precision": stage.choice("precision", PRECISIONS),
     }
 
 
@@ -226,7 +225,7 @@ def _trained_on(training: dict[str, Any]) -> str:
     images = count(training["images"], "image")
     lesions = training["lesions"]
     known = "lesions not known" if lesions is None else f"of {count(lesions, 'lesion')}"
-    return f"Trained on {images} {known}, {training['folds']} folds, in {training['precision']}"
+    return f"Trained on {images} {known}, {training['folds']} folds"
 
 
 def _stage_lines(name: str, stage: dict[str, Any]) -> list[str]:
@@ -235,6 +234,8 @@ def _stage_lines(name: str, stage: dict[str, Any]) -> list[str]:
     if "calibration" in voting:
         rule += f"; calibrated by {voting['calibration']}"
     lines = [f"{name.capitalize()}: {_join(stage['classes'])}; vote: {rule}"]
+    if stage["precision"] != PRECISIONS[0]:
+        lines.append(f"  ballots cast in {stage['precision']}: predict in it too")
     if "promise" in voting:
         lines.append(f"  {voting['promise']}")
     table = _member_table(stage["members"])

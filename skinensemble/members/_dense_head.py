@@ -153,7 +153,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         """
         _check_head(self)
         X, y = validate_data(self, X, y, dtype=np.float32)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float32)
+        weight = _weights(sample_weight, X)
         _train([self], [np.arange(len(y))], X, y, weight, groups)
         return self
 
@@ -177,7 +177,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         _check_head(self)
         heads = [clone(self) for _ in parts]
         X, y = validate_data(heads[0], X, y, dtype=np.float32)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float32)
+        weight = _weights(sample_weight, X)
         classes = {tuple(np.unique(y[rows]).tolist()) for rows in parts}
         if self.patience is None and not self.callbacks and len(classes) == 1:
             _train(heads, parts, X, y, weight, None)
@@ -292,6 +292,10 @@ def _refuse_diverged(head) -> None:
         why = f"the loss is not finite after {len(head.history_['loss'])} epochs"
         remedy = "lower learning_rate, or check the features for extreme values"
         raise MemberError(message("training", type(head).__name__, why, remedy))
+
+
+def _weights(sample_weight, X) -> np.ndarray:
+    return _check_sample_weight(sample_weight, X, dtype=np.float32, ensure_non_negative=True)
 
 
 def _seen(head) -> dict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from skinensemble.features import BackboneFeatures
 from skinensemble.features._cut_body import CutBody
@@ -282,6 +282,8 @@ validation_fraction, patience, callbacks, random_state, verbose
         check_labels(y)
         X = as_images(X)
         check_lengths(X, y, sample_weight, groups)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
         self.body_ = self._body().fit(X)
         features = self.body_.transform(X)
         self.head_ = self._head().fit(features, y, sample_weight=sample_weight, groups=groups)

@@ -115,8 +115,8 @@ class Stage(
     digests_ : ndarray of uint64 of shape (n_samples,), or None
         Content digests of the training samples.
     precision_ : {"float32", "bfloat16"}
-        In which networks ran when the ballots were cast; what was learnt from them, such as a
-        certified threshold, holds for predictions in the same.
+        In which networks ran when the ballots were cast that the rule has learnt from; what it has
+        learnt, such as a certified threshold, holds for predictions in the same.
 
     Examples
     --------
@@ -231,7 +231,7 @@ class Stage(
         self.classes_, encoded = check_labels(y)
         lesions = check_groups(groups, encoded, self.classes_)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
+            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         seed = self._seed()
         # What cannot work must fail now, not after hours of training.
         self.check_rule(encoded, lesions)
@@ -255,6 +255,7 @@ class Stage(
             tolerance=self.tolerance(),
         )
         self.lesions_, self.digests_ = lesions, content_digests(X)
+        self.precision_ = get_config()["precision"]
         return self._learn(voters, ballots, encoded, sample_weight)
 
     def adopt(self, voters, ballots, classes, targets, other, sample_weight=None):
@@ -269,7 +270,7 @@ class Stage(
         targets : ndarray of int of shape (n_samples,)
             Class indices.
         other : Stage
-            The fitted stage whose samples, folds, lesions and failures these are.
+            The fitted stage whose samples, folds, lesions, failures and precision these are.
         sample_weight : array-like of shape (n_samples,), default=None
 
         Returns
@@ -278,14 +279,13 @@ class Stage(
         """
         self.classes_ = np.asarray(classes)
         self.folds_, self.lesions_, self.digests_ = other.folds_, other.lesions_, other.digests_
-        self.failures_ = dict(other.failures_)
+        self.failures_, self.precision_ = dict(other.failures_), other.precision_
         return self._learn(voters, ballots, targets, sample_weight)
 
     def _learn(self, voters, ballots, targets, sample_weight):
         """Let the voting rule learn from the out-of-fold ballots."""
         self._name_members(voters)
         self.ballots_, self.targets_ = ballots, targets
-        self.precision_ = get_config()["precision"]
         known = {"sample_weight": sample_weight, "groups": self.lesions_}
         self.voting_ = self.voting_rule().fit(ballots, targets, **known)
         self.pool(ballots)
@@ -395,7 +395,7 @@ class Stage(
             min_sensitivity=min_sensitivity,
             confidence=confidence,
         )
-        self._certified = note_use(X, self._certified)
+        self._certified, self.precision_ = note_use(X, self._certified), get_config()["precision"]
         return self.voting_.certificate_
 
     def compare(self, **options):

@@ -205,7 +205,13 @@ class SearchResult:
             train(name, member, everything) for name, member in members
         )
         held_out = [data.folds == k for k in range(data.folds.max() + 1)]
-        other = Bunch(folds_=data.folds, lesions_=data.lesions, digests_=data.digests, failures_={})
+        other = Bunch(
+            folds_=data.folds,
+            lesions_=data.lesions,
+            digests_=data.digests,
+            precision_=data.precision,
+            failures_={},
+        )
         stage = Stage(
             members,
             voting=self._rule() if voting is None else voting,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from sklearn.utils import _safe_indexing
 
 from skinensemble.committee import cast_ballot, fit_member, seeded, stack_ballots
+from skinensemble.engines import get_config
 from skinensemble.exceptions import ImageReadError, SaveError, TimeLimitError
 from skinensemble.trials._scoring import judge
 
@@ -57,6 +58,8 @@ class TrialData:
         The fold in which each sample is held out.
     digests : ndarray of uint64 of shape (n_samples,), or None
     seed : int
+    precision : {"float32", "bfloat16"}
+        In which networks run.
     """
 
     X: Any
@@ -66,6 +69,7 @@ class TrialData:
     folds: np.ndarray
     digests: np.ndarray | None
     seed: int
+    precision: str = field(default_factory=lambda: get_config()["precision"])
 
     def fit(self, name: str, member, parts) -> list:
         """Return clones of a candidate, trained on each part of the rows."""

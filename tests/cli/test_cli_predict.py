@@ -130,7 +130,6 @@ def test_info_says_what_is_in_the_file(model, capsys):
         "images": len(cascade.triage_.folds_),
         "lesions": len(np.unique(cascade.triage_.lesions_)),
         "folds": 2,
-        "precision": "float32",
     }
     (member,) = found["stages"]["diagnosis"]["members"]
     assert member == {

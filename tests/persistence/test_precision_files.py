@@ -6,12 +6,13 @@ import pytest
 from codec_edits import edited, put
 from committees import committee, lesion_table
 
-from skinensemble import Stage, load
+from skinensemble import Stage, cascade_around, load, search
 from skinensemble.cli import main
 from skinensemble.cli.info import describe
 from skinensemble.exceptions import ModelFileError
 from skinensemble.persistence import save
 from skinensemble.stage import _stage
+from skinensemble.trials import _trial
 
 X, Y, LESIONS = lesion_table()
 
@@ -29,9 +30,34 @@ def saved(request, monkeypatch, tmp_path):
 def test_it_comes_back_and_is_told(saved, capsys):
     stage, path = saved
     assert load(path).precision_ == stage.precision_
-    assert describe(str(path))["training"]["precision"] == stage.precision_
+    assert describe(str(path))["stages"]["stage"]["precision"] == stage.precision_
     assert main(["info", str(path)]) == 0
-    assert f"2 folds, in {stage.precision_}\n" in capsys.readouterr().out
+    said = "ballots cast in bfloat16: predict in it too" in capsys.readouterr().out
+    assert said == (stage.precision_ == "bfloat16")
+
+
+def test_who_takes_ballots_over_takes_their_precision_over(saved, monkeypatch):
+    stage, _ = saved
+    monkeypatch.setattr(_stage, "get_config", lambda: {"precision": "another"})
+    cascade = cascade_around(stage, malignant=["mel"])
+    assert cascade.triage_.precision_ == cascade.diagnosis_.precision_ == stage.precision_
+
+
+def test_a_search_keeps_it_for_its_committee(monkeypatch):
+    monkeypatch.setattr(_trial, "get_config", lambda: {"precision": "bfloat16"})
+    found = search(committee(), X, Y, groups=LESIONS, n_finalists=2, random_state=0)
+    assert found.committee().precision_ == "bfloat16"
+
+
+def test_a_certificate_has_the_precision_of_its_own_ballots(monkeypatch):
+    sides = ("benign", "malignant")
+    X, y, lesions = lesion_table(codes=sides)
+    triage = Stage(committee(), cv=2, random_state=0).fit(X, y, groups=lesions)
+    assert triage.precision_ == "float32"
+    monkeypatch.setattr(_stage, "get_config", lambda: {"precision": "bfloat16"})
+    X, y, lesions = lesion_table(200, codes=sides, seed=9)
+    triage.certify(X, y, groups=lesions, min_sensitivity=0.9)
+    assert triage.precision_ == "bfloat16"
 
 
 @pytest.mark.parametrize(
