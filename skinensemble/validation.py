@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
+from skinensemble._paths import refuse_path
 from skinensemble.exceptions import (
     CertificateWarning,
     InputError,
@@ -29,7 +28,6 @@ __all__ = [
     "group_copies",
     "lesion_folds",
     "note_use",
-    "refuse_path",
     "refuse_trained",
 ]
 
@@ -51,16 +49,6 @@ def check_lengths(X, *columns) -> None:
     """
     refuse_path(X)
     check_consistent_length(X, *columns)
-
-
-def refuse_path(X) -> None:
-    """Raise InputError where one path stands for a list of images."""
-    if isinstance(X, str | bytes | os.PathLike):
-        is_folder = Path(os.fsdecode(X)).is_dir()
-        remedy = "pass a list of the files in it" if is_folder else "pass [path]"
-        raise InputError(
-            message("images", repr(X), "one path; a list of images is expected", remedy)
-        )
 
 
 def check_labels(y) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ LEAVES = (
     "_optional",
     "_deadline",
     "_threads",
+    "_paths",
     "taxonomy",
     "validation",
     "thresholds",

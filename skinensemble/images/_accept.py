@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from skinensemble._paths import refuse_path
 from skinensemble.exceptions import InputError, message
 from skinensemble.images._files import header_was_read, open_regular, reason_of, remember_header
 from skinensemble.images._headers import check_size, open_image, undecodable
 from skinensemble.images._pixels import to_rgb, to_uint8
 from skinensemble.images._problems import ImageProblem, Unreadable, problem_of
 from skinensemble.images._read import turn_of
-from skinensemble.validation import refuse_path
 
 Item = str | np.ndarray | None
 Items = Sequence[Item] | np.ndarray
