@@ -21,6 +21,7 @@ _HOME = {
     "EarlyExitVote": "voting",
     "FeatureStore": "features",
     "GreedyVote": "voting",
+    "LogitAdjustedVote": "voting",
     "MajorityVote": "voting",
     "MedianVote": "voting",
     "PowerMeanVote": "voting",

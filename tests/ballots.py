@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from skinensemble import (
     CalibratedVote,
     GreedyVote,
+    LogitAdjustedVote,
     MajorityVote,
     MedianVote,
     PowerMeanVote,
@@ -71,6 +72,8 @@ RULES = {
     ),
     "threshold of quorum": Case(ThresholdVote("quorum"), TWO, symmetric=False, unanimous=False),
     "calibrated": Case(CalibratedVote(), solo=False, atol=1e-4),
+    # It overrules a committee that leans to a common class: that is what it is for.
+    "logit_adjusted": Case(LogitAdjustedVote(), symmetric=False, unanimous=False, solo=False),
 }
 
 

@@ -19,6 +19,7 @@ __all__ = ["cascade_around", "make_cascade"]
 def make_cascade(
     *backbones,
     voting: str | VotingRule = "soft",
+    diagnosis_voting: str | VotingRule | None = None,
     calibration: str | None = None,
     min_sensitivity: float | None = None,
     confidence: float = 0.95,
@@ -41,8 +42,10 @@ def make_cascade(
         Names from :func:`~skinensemble.list_backbones`, or named members of your own; without
         any, EfficientNet-Lite0, 1 and 2.
     voting : str or VotingRule, default="soft"
-        Rule of the triage. The diagnosis uses the same rule, or soft vote when that is a
-        threshold, which only two classes can have; of an :class:`EarlyExitVote` its base.
+        Rule of the triage.
+    diagnosis_voting : str or VotingRule, default=None
+        Rule of the diagnosis. None: the same rule, or soft vote when that is a threshold, which
+        only two classes can have; of an :class:`EarlyExitVote` its base.
     calibration : {"temperature", "isotonic", "platt"}, default=None
         As in :class:`Stage`, for the triage; any of them calibrates the diagnosis by temperature.
     min_sensitivity : float, default=None
@@ -87,10 +90,11 @@ def make_cascade(
     backbones = backbones or DEFAULT_BACKBONES
     shared = {"weights": weights, "cv": cv, "verbose": verbose, **options}
     triage = make_stage(*backbones, voting=voting, **shared).set_params(calibration=calibration)
+    of_types = _for_types(voting) if diagnosis_voting is None else diagnosis_voting
     share = options.get("unfreeze") is not None if shared_members is None else shared_members
     return Cascade(
         triage.voting_rule() if share else triage,
-        make_diagnosis(triage, _for_types(voting)),
+        make_diagnosis(triage, of_types),
         malignant=malignant,
         route=route,
         refer=refer,

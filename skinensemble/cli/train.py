@@ -69,6 +69,12 @@ def _add_decision_options(group) -> None:
         " greedy, stacking … (default: soft; with --min-sensitivity threshold)",
     )
     group.add_argument(
+        "--diagnosis-voting",
+        metavar="RULE",
+        help="the same for the types alone, such as logit_adjusted, which gives rare types back"
+        " what their rarity costs them (default: as for the triage, or soft instead of threshold)",
+    )
+    group.add_argument(
         "--calibration",
         choices=("temperature", "isotonic", "platt"),
         help="calibrate the pooled probabilities on the out-of-fold votes",
@@ -158,7 +164,8 @@ def _build(args: argparse.Namespace):
     for name in names:
         get_backbone(name)
     voting = args.voting or ("soft" if args.min_sensitivity is None else "threshold")
-    resolve_voting_rule(voting)
+    for rule in filter(None, (voting, args.diagnosis_voting)):
+        resolve_voting_rule(rule)
     lesions_needed(args.min_sensitivity or 0.95, args.confidence)
     if args.refer is not None:
         resolve_referral(args.refer)
@@ -170,6 +177,7 @@ def _build(args: argparse.Namespace):
     cascade = make_cascade(
         *names,
         voting=voting,
+        diagnosis_voting=args.diagnosis_voting,
         min_sensitivity=args.min_sensitivity,
         confidence=args.confidence,
         weights=dict(args.weights),

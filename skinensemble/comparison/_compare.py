@@ -14,6 +14,7 @@ from skinensemble.exceptions import InputError, message
 from skinensemble.metrics import Figure, auc, confusion_figures, lesion_weights, macro_auc
 from skinensemble.validation import check_groups
 from skinensemble.voting import (
+    CalibratedVote,
     SoftVote,
     ThresholdVote,
     VotingRule,
@@ -141,7 +142,8 @@ def _voters(bank: _Bank, names, voting, rules):
         own = resolve_voting_rule(voting)
     vote = bank.judge(own)
     # What the vote is by another name is no other rule.
-    same = {rule_name(one) for one in (voting, own, own.get_params(deep=False).get("base", own))}
+    under = own.base if isinstance(own, CalibratedVote) else own
+    same = {rule_name(one) for one in (voting, own, under)}
     voters = [("member", name, *bank.judge(SoftVote(), [i])) for i, name in enumerate(names)]
     for given in rules:
         name, rule = rule_name(given), resolve_voting_rule(given)

@@ -40,6 +40,7 @@ TYPES = {
     "EarlyExitVote": "skinensemble.voting",
     "FoldMembers": "skinensemble.committee",
     "GreedyVote": "skinensemble.voting",
+    "LogitAdjustedVote": "skinensemble.voting",
     "MajorityVote": "skinensemble.voting",
     "MedianVote": "skinensemble.voting",
     "PowerMeanVote": "skinensemble.voting",

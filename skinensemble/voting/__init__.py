@@ -12,6 +12,7 @@ from skinensemble.voting._base import VotingRule
 from skinensemble.voting._calibrated import CalibratedVote, calibrated
 from skinensemble.voting._early_exit import EarlyExitVote
 from skinensemble.voting._greedy import GreedyVote
+from skinensemble.voting._logit_adjusted import LogitAdjustedVote
 from skinensemble.voting._means import MedianVote, PowerMeanVote, SoftVote, TrimmedMeanVote
 from skinensemble.voting._rank import RankVote
 from skinensemble.voting._rules import MajorityVote, QuorumVote, WeightedMajorityVote
@@ -22,6 +23,7 @@ __all__ = [
     "CalibratedVote",
     "EarlyExitVote",
     "GreedyVote",
+    "LogitAdjustedVote",
     "MajorityVote",
     "MedianVote",
     "PowerMeanVote",
@@ -48,6 +50,7 @@ _RULES: dict[str, VotingRule] = {
     "calibrated": CalibratedVote(),
     "geometric": PowerMeanVote(power=0.0),
     "greedy": GreedyVote(),
+    "logit_adjusted": LogitAdjustedVote(),
     "majority": MajorityVote(),
     "median": MedianVote(),
     "power_mean": PowerMeanVote(),
@@ -67,7 +70,7 @@ def list_voting_rules() -> list[str]:
     Examples
     --------
     >>> list_voting_rules()[:4]
-    ['calibrated', 'geometric', 'greedy', 'majority']
+    ['calibrated', 'geometric', 'greedy', 'logit_adjusted']
     """
     return sorted(_RULES)
 

@@ -12,15 +12,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params, load_params
-from skinensemble.voting._ballots import TIE_TOLERANCE, check_ballots
+from skinensemble.voting._ballots import TIE_TOLERANCE
 from skinensemble.voting._base import VotingRule
 from skinensemble.voting._checks import (
-    check_committee,
     check_training,
     fit_and_pool,
     load_committee,
     refuse_undefined,
 )
+from skinensemble.voting._over import RuleOverBase
 from skinensemble.voting._settled import LEAD
 
 METHODS = ("temperature", "isotonic", "platt")
@@ -28,7 +28,7 @@ METHODS = ("temperature", "isotonic", "platt")
 _SMALLEST = 1e-12
 
 
-class CalibratedVote(VotingRule):
+class CalibratedVote(RuleOverBase):
     """Pool by another rule, then calibrate the pooled probabilities on out-of-fold ballots.
 
     Calibrating each member and pooling afterwards is known to be worse: an average of calibrated
@@ -86,36 +86,17 @@ class CalibratedVote(VotingRule):
     @property
     def learns(self) -> bool:
         """Whether the pooling rule does; one or two numbers of a calibration flatter nobody."""
-        from skinensemble.voting import resolve_voting_rule
-
-        return resolve_voting_rule(self.base).learns
+        return self.base_rule().learns
 
     @property
     def binary(self) -> bool:  # type: ignore[override]
         """Whether the method or the pooling rule is for two classes only."""
-        from skinensemble.voting import resolve_voting_rule
-
-        return self.method != "temperature" or resolve_voting_rule(self.base).binary
-
-    def check_params(self, n_members=None):
-        """Refuse what the pooling rule refuses of its parameters."""
-        from skinensemble.voting import resolve_voting_rule
-
-        resolve_voting_rule(self.base).check_params(n_members)
+        return self.method != "temperature" or self.base_rule().binary
 
     def check_classes(self, n_classes):
         """Refuse an unknown method, and more classes than it or the pooling rule is for."""
-        from skinensemble.voting import resolve_voting_rule
-
         _check_method(self.method, n_classes)
-        resolve_voting_rule(self.base).check_classes(n_classes)
-
-    def check_targets(self, y, groups=None):
-        """Refuse what the method or the base cannot learn from."""
-        from skinensemble.voting import resolve_voting_rule
-
-        self.check_classes(int(np.max(y)) + 1)
-        resolve_voting_rule(self.base).check_targets(y, groups)
+        super().check_classes(n_classes)
 
     def fit(self, ballots, y, *, sample_weight=None, groups=None):
         """Learn the pooling rule, then the calibration; see :meth:`VotingRule.fit`.
@@ -125,13 +106,11 @@ class CalibratedVote(VotingRule):
         InputError
             When the method is unknown, or is for two classes and there are more.
         """
-        from skinensemble.voting import resolve_voting_rule
-
         ballots, y, weight, _ = check_training(ballots, y, sample_weight, groups)
         self.check_classes(ballots.shape[2])
         weight = weight * len(y)
         self.n_members_ = ballots.shape[1]
-        self.base_ = resolve_voting_rule(self.base)
+        self.base_ = self.base_rule()
         extra = {"sample_weight": sample_weight, "groups": groups}
         pooled = fit_and_pool(self.base_, ballots, y, **extra)
         learn = {
@@ -167,6 +146,10 @@ class CalibratedVote(VotingRule):
             positive = 1 / (1 + np.exp(-odds))
         return np.stack([1 - positive, positive], axis=1)
 
+    def restate(self, pooled):
+        """Return what pooled probabilities are worth, as :meth:`calibrate` has it."""
+        return self.calibrate(super().restate(pooled))
+
     def decide(self, ballots):
         """Return the decisions of the pooling rule, shape (n_samples,)."""
         ballots = self._checked(ballots)
@@ -186,18 +169,6 @@ class CalibratedVote(VotingRule):
         """Tell which decisions are settled: those of the pooling rule."""
         ballots = self._checked(ballots)
         return self.base_.settled(ballots, asked)
-
-    def votes(self, ballots):
-        """Return what each member would decide by itself under the pooling rule."""
-        check_is_fitted(self)
-        return self.base_.votes(check_ballots(ballots))
-
-    def _checked(self, ballots) -> np.ndarray:
-        check_is_fitted(self)
-        ballots = check_ballots(ballots)
-        self.check_classes(ballots.shape[2])
-        check_committee(ballots, (self.n_members_,))
-        return ballots
 
     def _fit_temperature(self, pooled, y, weight):
         logs = _logs(pooled)
@@ -274,12 +245,8 @@ def calibrated(rule: VotingRule, method: str | None) -> VotingRule:
     """
     if method is None:
         return rule
-    if hasattr(rule, "criterion"):
-        return clone(rule).set_params(base=CalibratedVote(rule.base, method))
-    if hasattr(rule, "tolerance"):
-        from skinensemble.voting import resolve_voting_rule
-
-        return clone(rule).set_params(base=calibrated(resolve_voting_rule(rule.base), method))
+    if isinstance(rule, RuleOverBase) and not isinstance(rule, CalibratedVote):
+        return clone(rule).set_params(base=calibrated(rule.base_rule(), method))
     return CalibratedVote(rule, method)
 
 

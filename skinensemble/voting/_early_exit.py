@@ -8,13 +8,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params, load_params
-from skinensemble.voting._ballots import check_ballots
 from skinensemble.voting._base import VotingRule
-from skinensemble.voting._checks import check_committee, check_training
+from skinensemble.voting._checks import check_training
+from skinensemble.voting._over import RuleOverBase
 from skinensemble.voting._settled import check_asked, on_average
 
 
-class EarlyExitVote(VotingRule):
+class EarlyExitVote(RuleOverBase):
     """Ask one member after the other, and stop when those asked are sure enough.
 
     After each member the base rule decides on the ballots so far; members not yet asked are taken
@@ -49,6 +49,8 @@ class EarlyExitVote(VotingRule):
     levels_ : ndarray of shape (n_members - 1, n_classes)
         What the mean probability must reach after 1, 2, … members; infinite: no exit.
     order_ : ndarray of int of shape (n_members,)
+    n_members_ : int
+        Size of the committee.
     threshold_, certificate_
         Those of `base_`, where it has them.
 
@@ -85,12 +87,7 @@ class EarlyExitVote(VotingRule):
     @property
     def learns(self) -> bool:
         """Whether the base does; the levels are learnt without the answers."""
-        return self._given().learns
-
-    @property
-    def binary(self) -> bool:  # type: ignore[override]
-        """Whether the base decides between two classes only."""
-        return self._given().binary
+        return self.base_rule().learns
 
     @property
     def threshold_(self) -> float:
@@ -112,16 +109,7 @@ class EarlyExitVote(VotingRule):
         if isinstance(self.base, EarlyExitVote):
             why, remedy = "it stops early already", "pass the rule that it is to stop"
             raise InputError(message("base", f"{self.base!r:.60}", why, remedy))
-        self._given().check_params(n_members)
-
-    def check_classes(self, n_classes):
-        """Refuse what the base refuses."""
-        self._given().check_classes(n_classes)
-
-    def check_targets(self, y, groups=None):
-        """Refuse what the base cannot learn from."""
-        self.check_params()
-        self._given().check_targets(y, groups)
+        super().check_params(n_members)
 
     def fit(self, ballots, y, *, sample_weight=None, groups=None):
         """Learn when to stop, then what the base has to learn; see :meth:`VotingRule.fit`.
@@ -138,9 +126,10 @@ class EarlyExitVote(VotingRule):
         extra = {"sample_weight": sample_weight, "groups": None if groups is None else lesions}
         order = np.arange(ballots.shape[1]) if self.order is None else self.order
         self.order_ = np.array(order, dtype=np.int64)
-        self.pilot_ = self._given().fit(ballots, y, **extra)
+        self.n_members_ = len(self.order_)
+        self.pilot_ = self.base_rule().fit(ballots, y, **extra)
         self.levels_ = self._learn_levels(ballots)
-        self.base_ = self._given().fit(self._until_exit(ballots), y, **extra)
+        self.base_ = self.base_rule().fit(self._until_exit(ballots), y, **extra)
         return self
 
     def combine(self, ballots):
@@ -150,11 +139,6 @@ class EarlyExitVote(VotingRule):
     def decide(self, ballots):
         """Return the decisions at the exit, shape (n_samples,)."""
         return self.base_.decide(self._until_exit(self._checked(ballots)))
-
-    def votes(self, ballots):
-        """Return what each member would decide by itself under the base rule."""
-        check_is_fitted(self)
-        return self.base_.votes(check_ballots(ballots))
 
     def n_asked(self, ballots):
         """Count the members that are asked before the vote stops.
@@ -184,17 +168,6 @@ class EarlyExitVote(VotingRule):
         asked = check_asked(asked, len(self.order_))
         in_turn = np.cumprod(asked[self.order_]).sum()
         return self.n_asked(ballots) <= in_turn
-
-    def _given(self) -> VotingRule:
-        from skinensemble.voting import resolve_voting_rule
-
-        return resolve_voting_rule(self.base)
-
-    def _checked(self, ballots) -> np.ndarray:
-        check_is_fitted(self)
-        ballots = check_ballots(ballots)
-        check_committee(ballots, self.order_.shape)
-        return ballots
 
     def _so_far(self, ballots, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the decision after a member, and its mean probability among those asked."""
@@ -241,14 +214,14 @@ class EarlyExitVote(VotingRule):
             if not isinstance(rule, VotingRule):
                 raise state.fault(name, "not a voting rule")
         self.order_ = state.array("order", shape=(None,), dtype=np.int64)
-        self.order, n_members = self.order_.tolist(), len(self.order_)
-        levels = state.array("levels", shape=(max(n_members, 1) - 1, None), dtype=np.float64)
+        self.order, self.n_members_ = self.order_.tolist(), len(self.order_)
+        levels = state.array("levels", shape=(max(self.n_members_, 1) - 1, None), dtype=np.float64)
         if levels.shape[1] < 2 or (levels < 0).any() or (levels > _NEVER).any():
             raise state.fault("levels", "not a probability for each class")
         self.levels_ = np.where(levels == _NEVER, np.inf, levels)
         try:
-            self.check_params(n_members)
-            blank = np.full((1, n_members, levels.shape[1]), 1 / levels.shape[1])
+            self.check_params(self.n_members_)
+            blank = np.full((1, self.n_members_, levels.shape[1]), 1 / levels.shape[1])
             self.pilot_.decide(blank), self.base_.combine(blank)
         except InputError as error:
             raise state.fault("params", str(error)) from None

@@ -11,20 +11,18 @@ from sklearn.utils.validation import check_is_fitted
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.thresholds import Certificate, allowed_misses, certify_threshold, tune_threshold
 from skinensemble.thresholds._tune import check_criterion
-from skinensemble.voting._ballots import check_ballots
-from skinensemble.voting._base import VotingRule
 from skinensemble.voting._checks import (
-    check_committee,
     check_training,
     fit_and_pool,
     load_committee,
     refuse_undefined,
 )
+from skinensemble.voting._over import RuleOverBase
 
 _PROMISES = ("sensitivity", "specificity")
 
 
-class ThresholdVote(VotingRule):
+class ThresholdVote(RuleOverBase):
     """Pool by another rule; call positive whatever reaches a tuned threshold.
 
     By default the threshold is *certified*: the largest one at which the misses among the malignant
@@ -97,18 +95,9 @@ class ThresholdVote(VotingRule):
         self.confidence = confidence
         self.lesion = lesion
 
-    def check_params(self, n_members=None):
-        """Refuse what the pooling rule refuses of its parameters."""
-        from skinensemble.voting import resolve_voting_rule
-
-        resolve_voting_rule(self.base).check_params(n_members)
-
     def check_targets(self, y, groups=None):
         """Refuse more than two classes, and fewer lesions than the proof needs."""
-        from skinensemble.voting import resolve_voting_rule
-
-        self.check_classes(int(np.max(y)) + 1)
-        resolve_voting_rule(self.base).check_targets(y, groups)
+        super().check_targets(y, groups)
         if not self._promises():
             check_criterion(self.criterion)
             return
@@ -126,11 +115,9 @@ class ThresholdVote(VotingRule):
         InputError
             When there are not exactly two classes, or the criterion is unknown.
         """
-        from skinensemble.voting import resolve_voting_rule
-
         ballots, y, _, lesions = check_training(ballots, y, sample_weight, groups)
         self.check_classes(ballots.shape[2])
-        base = resolve_voting_rule(self.base)
+        base = self.base_rule()
         extra = {"sample_weight": sample_weight, "groups": None if groups is None else lesions}
         pooled = fit_and_pool(base, ballots, y, **extra)
         self.n_members_ = ballots.shape[1]
@@ -191,10 +178,7 @@ class ThresholdVote(VotingRule):
 
     def combine(self, ballots):
         """Return the pooled probabilities of the base rule; the threshold does not change them."""
-        check_is_fitted(self)
-        ballots = check_ballots(ballots)
-        self.check_classes(ballots.shape[2])
-        check_committee(ballots, (self.n_members_,))
+        ballots = self._checked(ballots)
         return refuse_undefined(self.base_.combine(ballots))
 
     def decide(self, ballots):
@@ -218,12 +202,7 @@ class ThresholdVote(VotingRule):
 
         Where the pooled probabilities are calibrated, the member's are read in the same way.
         """
-        ballots = check_ballots(ballots)
-        self.check_classes(ballots.shape[2])
-        if hasattr(self.base_, "calibrate"):
-            alone = self.base_.calibrate(ballots.reshape(-1, ballots.shape[2]))
-            ballots = alone.reshape(ballots.shape)
-        return (ballots[..., 1] >= self.threshold_).astype(np.intp)
+        return (self._restated(ballots)[..., 1] >= self.threshold_).astype(np.intp)
 
     def _dump(self, out):
         # A function stays behind: its name says what the threshold was tuned by.

@@ -170,7 +170,7 @@ def test_it_is_what_its_base_is():
 
 def test_calibration_goes_inside():
     rule = EarlyExitVote("threshold", tolerance=0.1)
-    inside = EarlyExitVote(ThresholdVote(CalibratedVote("soft", "platt")), tolerance=0.1)
+    inside = EarlyExitVote(ThresholdVote(CalibratedVote(SoftVote(), "platt")), tolerance=0.1)
     assert repr(calibrated(rule, "platt")) == repr(inside)
     plain = EarlyExitVote(CalibratedVote(MajorityVote(), "temperature"))
     assert repr(calibrated(EarlyExitVote("majority"), "temperature")) == repr(plain)
