@@ -42,6 +42,7 @@ def parse_args() -> argparse.Namespace:
         help="share of the blocks to fine-tune, as 0.4; after that NAME=SHARE for single backbones",
     )
     parser.add_argument("--checkpoint", help="folder from which a killed fine-tuning goes on")
+    parser.add_argument("--diagnosis-voting", metavar="RULE", help="such as logit_adjusted")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--learning-rate", type=float, metavar="RATE")
     parser.add_argument("--keep-folds", action="store_true", help="let the folds' networks vote")
@@ -84,6 +85,7 @@ def main() -> None:
         *args.backbones,
         voting="threshold",
         min_sensitivity=0.95,
+        diagnosis_voting=args.diagnosis_voting,
         weights=dict(pair.split("=", 1) for pair in args.weights),
         store=args.store,
         unfreeze=shares.pop("", None),

@@ -27,7 +27,7 @@ from skinensemble.validation import check_labels
 
 __all__ = ["DenseHead"]
 
-_CHUNK = 4096
+_CHUNK = 1024
 
 
 class DenseHead(ClassifierMixin, BaseEstimator):
@@ -249,16 +249,16 @@ def _train(heads, parts, X, y, weight, groups) -> None:
     """Train each head on its rows; heads differ in nothing else."""
     seed = int(check_random_state(heads[0].random_state).randint(2**31 - 1))
     stack, validation = [], None
-    for head, rows in zip(heads, parts, strict=True):
+    for head, rows, moments in zip(heads, parts, _moments(X, parts), strict=True):
         head.classes_, encoded = check_labels(y[rows])
         # Keras averages over a batch by its size: with mean 1 the learning rate keeps its meaning.
         own = weight[rows] * _class_weight(head.class_weight, y[rows])
         own = own / own.mean()
         head.model_ = build_head(head, X.shape[1], len(head.classes_), seed)
         train, held_out = _validation_split(head, encoded, groups, seed)
-        stack.append(Part(head.model_, rows[train], encoded[train], own[train], *_moments(X[rows])))
+        stack.append(Part(head.model_, rows[train], encoded[train], own[train], *moments))
         if len(held_out):
-            validation = X[held_out], encoded[held_out], own[held_out] / len(held_out)
+            validation = held_out, encoded[held_out], own[held_out] / len(held_out)
     size = _batch_size(heads[0], max(len(part.rows) for part in stack))
     callbacks = _callbacks(heads[0], validation)
     histories = train_side_by_side(
@@ -364,10 +364,22 @@ def _holds(condition, value) -> bool:
         return False
 
 
-def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean, scale = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
+def _moments(X: np.ndarray, parts) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return mean and scale of each part of the rows, shape (n_features,), in one pass for all."""
+    member = np.zeros((len(parts), len(X)))
+    for own, rows in zip(member, parts, strict=True):
+        own[rows] = 1 / len(rows)
+    mean, square = np.zeros((2, len(parts), X.shape[1]))
+    for start in range(0, len(X), _CHUNK):
+        chunk = X[start : start + _CHUNK].astype(np.float64)
+        own = member[:, start : start + _CHUNK]
+        mean += own @ chunk
+        square += own @ np.square(chunk, out=chunk)
+    variance = square - mean**2
     # A feature that never varies carries nothing: it is centred and left at its scale.
-    return mean.astype(np.float32), np.where(scale > 1e-7, scale, 1.0).astype(np.float32)
+    varies = variance > np.maximum(1e-14, 1e-12 * square)
+    scale = np.sqrt(variance, where=varies, out=np.ones_like(variance))
+    return list(zip(mean.astype(np.float32), scale.astype(np.float32), strict=True))
 
 
 def _class_weight(class_weight, y) -> np.ndarray:

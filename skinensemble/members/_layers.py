@@ -19,14 +19,12 @@ def stacked_layers():
     class StackedDense(keras.layers.Layer):
         """A dense layer for each head."""
 
-        def __init__(self, units, l2):
+        def __init__(self, units):
             super().__init__()
-            self.units, self.l2 = units, l2
+            self.units = units
 
         def build(self, shape):
-            decay = keras.regularizers.L2(self.l2) if self.l2 else None
-            kernel = (shape[0], shape[2], self.units)
-            self.kernel = self.add_weight(shape=kernel, regularizer=decay)
+            self.kernel = self.add_weight(shape=(shape[0], shape[2], self.units))
             self.bias = self.add_weight(shape=(shape[0], self.units))
 
         def call(self, x):
@@ -55,23 +53,28 @@ def stack_ends():
     import keras
     from keras import ops
 
-    class Standardize(keras.layers.Layer):
-        """The entry: rows of all heads below each other, each head's standardised its own way."""
+    class Gather(keras.layers.Layer):
+        """The entry: from numbers of rows, of all heads below each other, to standardised features.
 
-        def __init__(self, heads):
+        It holds the features, once for all heads and steps: to pass them in batches took longer
+        than all products.
+        """
+
+        def __init__(self, heads, n_samples, n_features):
             super().__init__(trainable=False)
-            self.heads = heads
+            self.heads, self.shape = heads, (n_samples, n_features)
 
-        def build(self, shape):
-            self.mean = self.add_weight(shape=(self.heads, shape[1]))
-            self.inverse = self.add_weight(shape=(self.heads, shape[1]))
+        def build(self, _):
+            self.features = self.add_weight(shape=self.shape)
+            self.mean = self.add_weight(shape=(self.heads, self.shape[1]))
+            self.inverse = self.add_weight(shape=(self.heads, self.shape[1]))
 
-        def compute_output_shape(self, shape):
+        def compute_output_shape(self, _):
             # Not to be inferred: an unknown number of rows need not divide evenly.
-            return (self.heads, None, shape[1])
+            return (self.heads, None, self.shape[1])
 
         def call(self, rows):
-            x = ops.reshape(rows, (self.heads, -1, rows.shape[1]))
+            x = ops.take(self.features, ops.reshape(rows, (self.heads, -1)), axis=0)
             return (x - self.mean[:, None]) * self.inverse[:, None]
 
     class Join(keras.layers.Layer):
@@ -80,7 +83,7 @@ def stack_ends():
         def call(self, x):
             return ops.reshape(x, (-1, x.shape[2]))
 
-    return Standardize, Join
+    return Gather, Join
 
 
 @functools.cache
@@ -127,9 +130,9 @@ def batches_class():
         weigh nothing: an epoch has the same number of batches for all.
         """
 
-        def __init__(self, X, parts, batch_size: int, seed: int):
+        def __init__(self, parts, batch_size: int, seed: int):
             super().__init__()
-            self.X, self.parts, self.seed = X, parts, seed
+            self.parts, self.seed = parts, seed
             longest = max(len(part.rows) for part in parts)
             self.n_batches = -(-longest // batch_size)
             self.width = -(-longest // self.n_batches)
@@ -140,13 +143,8 @@ def batches_class():
             return self.n_batches
 
         def __getitem__(self, i):
-            rows, y, weight = (
-                np.concatenate(values)
-                for values in zip(
-                    *(self._of_head(j, i) for j in range(len(self.parts))), strict=True
-                )
-            )
-            return self.X[rows], y, weight
+            of_heads = (self._of_head(j, i) for j in range(len(self.parts)))
+            return tuple(np.concatenate(values) for values in zip(*of_heads, strict=True))
 
         def on_epoch_end(self):
             self.epoch += 1
@@ -157,7 +155,7 @@ def batches_class():
 
         def close(self):
             """Let go of the arrays: TensorFlow keeps every data set that it has read from."""
-            self.X, self.parts = self.X[:0], []
+            self.parts = []
 
         def _of_head(self, j, i):
             part, order = self.parts[j], self.orders[j]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skinensemble.members._adam import stack_adam_class
 from skinensemble.members._in_time import stop_in_time
 from skinensemble.members._layers import batches_class, metric_class, stack_ends, stacked_layers
 from skinensemble.members._network import seed_layer
@@ -70,7 +71,7 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
     seed : int
         Of the order of the samples and of dropout.
     callbacks : sequence of keras.callbacks.Callback
-    validation : tuple of features, class indices and weights, optional
+    validation : tuple of rows, class indices and weights, optional
         For a stack of one.
 
     Returns
@@ -78,9 +79,9 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
     list of dict of str to list of float
         Weighted cross-entropy ("loss") and accuracy of each epoch.
     """
-    stack = _compiled(head, len(parts), parts[0].model)
-    _start(stack, head.learning_rate, parts, seed)
-    with contextlib.closing(batches_class()(X, parts, batch_size, seed)) as batches:
+    stack = _compiled(head, len(parts), len(X), parts[0].model)
+    _start(stack, head.learning_rate, X, parts, seed)
+    with contextlib.closing(batches_class()(parts, batch_size, seed)) as batches:
         history = stack.fit(
             batches,
             epochs=head.epochs,
@@ -90,7 +91,7 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
             shuffle=False,
             verbose=head.verbose,
         ).history
-    trained = [np.asarray(value) for value in stack.get_weights()[2:]]
+    trained = [np.asarray(value) for value in stack.get_weights()[3:]]
     for at, part in enumerate(parts):
         shapes = [weight.shape for weight in part.model.weights]
         slices = [v.reshape(len(parts), *s)[at] for v, s in zip(trained, shapes, strict=True)]
@@ -98,18 +99,18 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
     return [_history_of(history, at) for at in range(len(parts))]
 
 
-def _compiled(head, n_heads: int, model):
+def _compiled(head, n_heads: int, n_samples: int, model):
     """Return a network of so many heads, from a small cache: every traced graph stays in memory."""
     import keras
 
-    shape = (n_heads, model.input_shape[1], model.output_shape[1])
+    shape = (n_heads, n_samples, model.input_shape[1], model.output_shape[1])
     key = repr((shape, head.units, head.dropout, head.batch_normalization, head.activation))
     key += repr((head.l2, head.learning_rate))
     cache = _STACKS.__dict__.setdefault("compiled", OrderedDict())
     if key not in cache:
         cache[key] = _build(head, *shape)
         cache[key].compile(
-            keras.optimizers.Adam(head.learning_rate),
+            stack_adam_class()(head.learning_rate, head.l2),
             # Weights are divided by the size of the batch already, of each head its own.
             keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"),
             weighted_metrics=[
@@ -124,29 +125,32 @@ def _compiled(head, n_heads: int, model):
     return cache[key]
 
 
-def _build(head, n_heads: int, n_features: int, n_classes: int):
-    """Return the network: samples of all heads below each other, (b, d) to logits (b, k)."""
+def _build(head, n_heads: int, n_samples: int, n_features: int, n_classes: int):
+    """Return the network: rows of all heads below each other, (b,) to logits (b, k)."""
     import keras
 
-    (dense, norm), (standardize, join) = stacked_layers(), stack_ends()
+    (dense, norm), (gather, join) = stacked_layers(), stack_ends()
 
     def dropout():
         # One mask for all heads: random numbers cost more than the product they precede.
         return keras.layers.Dropout(head.dropout, noise_shape=(1, None, None))
 
-    stack = [keras.layers.Input((n_features,)), standardize(n_heads), dropout()]
+    entry = keras.layers.Input((), dtype="int32"), gather(n_heads, n_samples, n_features)
+    stack = [*entry, dropout()]
     for n_units in head.units:
-        stack.append(dense(n_units, head.l2))
+        stack.append(dense(n_units))
         if head.batch_normalization:
             stack.append(norm())
         stack += [keras.layers.Activation(head.activation), dropout()]
-    return keras.Sequential([*stack, dense(n_classes, head.l2), join()])
+    return keras.Sequential([*stack, dense(n_classes), join()])
 
 
-def _start(stack, learning_rate: float, parts: list[Part], seed: int) -> None:
-    """Give the network the untrained weights of the parts, and forget what it trained before."""
+def _start(stack, learning_rate: float, X, parts: list[Part], seed: int) -> None:
+    """Give the network features and untrained weights, and forget what it trained before."""
+    features, *weights = stack.weights
+    features.assign(X)
     own = [[part.mean, 1 / part.scale, *part.model.get_weights()] for part in parts]
-    for variable, values in zip(stack.weights, zip(*own, strict=True), strict=True):
+    for variable, values in zip(weights, zip(*own, strict=True), strict=True):
         variable.assign(np.stack(values).reshape(variable.shape))
     seeds = np.random.SeedSequence(seed).generate_state(len(stack.layers))
     for layer, number in zip(stack.layers, seeds, strict=True):

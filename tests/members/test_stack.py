@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.preprocessing import StandardScaler
 
 from skinensemble import DenseHead
 from skinensemble.exceptions import MemberError
+from skinensemble.members import _stack
+from skinensemble.members._dense_head import _moments
 from skinensemble.members._layers import batches_class
 
 HEAD = {"units": (8,), "epochs": 8, "learning_rate": 0.03, "dropout": 0.0, "random_state": 0}
@@ -26,12 +30,11 @@ def parts_of(n: int, lengths):
 
 
 def batches_of(lengths, batch_size, seed=0):
-    X = np.arange(100.0)[:, None]
     parts = [
         SimpleNamespace(rows=rows, y=rows % 3, weight=np.ones(len(rows), np.float32))
         for rows in parts_of(100, lengths)
     ]
-    return batches_class()(X, parts, batch_size, seed), parts
+    return batches_class()(parts, batch_size, seed), parts
 
 
 @pytest.mark.parametrize("lengths", [(100,), (80, 80, 100), (7, 100), (1, 2, 3)])
@@ -40,18 +43,18 @@ def test_every_head_sees_each_of_its_rows_once_an_epoch_and_no_other(lengths, ba
     batches, parts = batches_of(lengths, batch_size)
     found = [[] for _ in parts]
     for at in range(len(batches)):
-        X, y, weight = batches[at]
-        assert len(X) == len(y) == len(weight) == batches.width * len(parts)
+        rows, y, weight = batches[at]
+        assert len(rows) == len(y) == len(weight) == batches.width * len(parts)
         assert batches.width <= batch_size
-        np.testing.assert_array_equal(X[:, 0] % 3, y)
-        for j, rows in enumerate(np.split(X[:, 0], len(parts))):
+        np.testing.assert_array_equal(rows % 3, y)
+        for j, seen in enumerate(np.split(rows, len(parts))):
             own = np.split(weight, len(parts))[j]
-            assert set(rows) <= set(parts[j].rows)
+            assert set(seen) <= set(parts[j].rows)
             # Weights are those of a mean over the head's own batch.
             assert own.sum() == pytest.approx(1) or not own.any()
-            found[j] += rows[own > 0].astype(int).tolist()
-    for rows, part in zip(found, parts, strict=True):
-        assert sorted(rows) == sorted(part.rows)
+            found[j] += seen[own > 0].tolist()
+    for seen, part in zip(found, parts, strict=True):
+        assert sorted(seen) == sorted(part.rows)
 
 
 def test_the_order_of_the_data_is_a_function_of_seed_and_epoch():
@@ -59,7 +62,7 @@ def test_the_order_of_the_data_is_a_function_of_seed_and_epoch():
         batches, _ = batches_of((10,), 4, seed)
         for _ in range(epochs):
             batches.on_epoch_end()
-        return np.concatenate([batches[i][0][:, 0] for i in range(len(batches))]).tolist()
+        return np.concatenate([batches[i][0] for i in range(len(batches))]).tolist()
 
     assert order(0, 0) == order(0, 0)
     assert len({str(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}) == 6
@@ -68,7 +71,43 @@ def test_the_order_of_the_data_is_a_function_of_seed_and_epoch():
 def test_closed_batches_hold_no_array():
     batches, _ = batches_of((10,), 4)
     batches.close()
-    assert len(batches.X) == len(batches.parts) == 0
+    assert not batches.parts
+
+
+def test_the_moments_are_those_of_each_part():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2500, 3)).astype(np.float32) * [1, 1e-3, 1e3] + [0, 5, -1e4]
+    X = np.column_stack([X, np.full(2500, 7.1)]).astype(np.float32)
+    parts = parts_of(2500, (2500, 1700, 3))
+    for (mean, scale), rows in zip(_moments(X, parts), parts, strict=True):
+        scaler = StandardScaler().fit(X[rows].astype(np.float64))
+        np.testing.assert_allclose(mean, scaler.mean_, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(scale, scaler.scale_, rtol=1e-5)
+
+
+def test_the_penalty_and_the_steps_are_those_of_keras(data, monkeypatch):
+    """With the gradient of the penalty in one operation, and as a loss under Keras' own Adam."""
+    import keras
+
+    def plain(learning_rate, l2):
+        return keras.optimizers.Adam(learning_rate)
+
+    def penalised(head, *shape):
+        stack = build(head, *shape)
+        for layer in stack.layers:
+            if hasattr(layer, "kernel"):
+                layer.kernel.regularizer = keras.regularizers.L2(head.l2)
+        return stack
+
+    X, y = data
+    head, parts = DenseHead(**HEAD | {"l2": 0.1, "epochs": 3}), parts_of(len(y), (150, 150))
+    own = head.fit_each(X, y, parts)
+    build = _stack._build
+    monkeypatch.setattr(_stack, "_STACKS", threading.local())
+    monkeypatch.setattr(_stack, "_build", penalised)
+    monkeypatch.setattr(_stack, "stack_adam_class", lambda: plain)
+    for one, other in zip(own, head.fit_each(X, y, parts), strict=True):
+        np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), atol=1e-5)
 
 
 @pytest.mark.parametrize(
