@@ -1,4 +1,4 @@
-"""Keras layers, metric and data set of a stack of heads; made late, for Keras loads slowly.
+"""Keras layers, optimizer and metric of a stack of heads; made late, for Keras loads slowly.
 
 Inside a stack numbers have the shape (n_heads, n_samples, width).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 
-import numpy as np
+from skinensemble.members._on_tensorflow import adam_step
 
 
 @functools.cache
@@ -87,6 +87,29 @@ def stack_ends():
 
 
 @functools.cache
+def stack_adam_class():
+    """Return the class of the optimizer."""
+    import keras
+
+    class StackAdam(keras.optimizers.Adam):
+        """Adam with an L2 penalty on kernels, added to the gradient: in the loss it costs twice."""
+
+        def __init__(self, learning_rate, l2):
+            super().__init__(learning_rate)
+            self.l2 = l2
+
+        def update_step(self, gradient, variable, learning_rate):
+            if self.l2 and len(variable.shape) == 3:
+                gradient = gradient + 2 * self.l2 * variable
+            if keras.backend.backend() == "tensorflow":
+                adam_step(self, gradient, variable, learning_rate)
+            else:
+                super().update_step(gradient, variable, learning_rate)
+
+    return StackAdam
+
+
+@functools.cache
 def metric_class():
     """Return the class of a weighted mean for each head."""
     import keras
@@ -116,53 +139,3 @@ def metric_class():
             return self.total / self.weight
 
     return PerHead
-
-
-@functools.cache
-def batches_class():
-    """Return the class of the data set that a stack is trained on."""
-    import keras
-
-    class Batches(keras.utils.PyDataset):
-        """Batches with as many rows of each head, in orders that are functions of seed and epoch.
-
-        Heads with fewer samples have fewer in each batch, filled up with more of their own, which
-        weigh nothing: an epoch has the same number of batches for all.
-        """
-
-        def __init__(self, parts, batch_size: int, seed: int):
-            super().__init__()
-            self.parts, self.seed = parts, seed
-            longest = max(len(part.rows) for part in parts)
-            self.n_batches = -(-longest // batch_size)
-            self.width = -(-longest // self.n_batches)
-            self.epoch = -1
-            self.on_epoch_end()
-
-        def __len__(self):
-            return self.n_batches
-
-        def __getitem__(self, i):
-            of_heads = (self._of_head(j, i) for j in range(len(self.parts)))
-            return tuple(np.concatenate(values) for values in zip(*of_heads, strict=True))
-
-        def on_epoch_end(self):
-            self.epoch += 1
-            self.orders = [
-                np.random.default_rng([self.seed, self.epoch]).permutation(len(part.rows))
-                for part in self.parts
-            ]
-
-        def close(self):
-            """Let go of the arrays: TensorFlow keeps every data set that it has read from."""
-            self.parts = []
-
-        def _of_head(self, j, i):
-            part, order = self.parts[j], self.orders[j]
-            start, stop = (len(order) * at // self.n_batches for at in (i, i + 1))
-            own = order.take(np.arange(start, start + self.width), mode="wrap")
-            weight = part.weight[own] / max(stop - start, 1)
-            weight[stop - start :] = 0
-            return part.rows[own], part.y[own], weight
-
-    return Batches

@@ -7,7 +7,6 @@ Python, the optimizer and the graph between many small ones.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,19 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skinensemble.members._adam import stack_adam_class
+from skinensemble.members._batches import Shape, arguments
 from skinensemble.members._in_time import stop_in_time
-from skinensemble.members._layers import batches_class, metric_class, stack_ends, stacked_layers
+from skinensemble.members._layers import metric_class, stack_adam_class, stack_ends, stacked_layers
 from skinensemble.members._network import seed_layer
+from skinensemble.members._on_tensorflow import replace
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["Part", "train_side_by_side"]
 
-_MOST_STACKS = 8
-# Batches that one call trains on: enough to forget what the call costs, and no fold's own number.
-_STEPS = 16
+_MOST_STACKS = 4
 # One cache a thread: a network can be trained by one thread at a time only.
 _STACKS = threading.local()
 
@@ -79,33 +77,34 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
     list of dict of str to list of float
         Weighted cross-entropy ("loss") and accuracy of each epoch.
     """
-    stack = _compiled(head, len(parts), len(X), parts[0].model)
+    shape = Shape.of(parts, batch_size)
+    stack = _compiled(head, len(parts), len(X), parts[0].model, shape.steps)
     _start(stack, head.learning_rate, X, parts, seed)
-    with contextlib.closing(batches_class()(parts, batch_size, seed)) as batches:
-        history = stack.fit(
-            batches,
-            epochs=head.epochs,
-            validation_data=validation,
-            validation_batch_size=len(validation[0]) if validation else None,
-            callbacks=[*callbacks, *stop_in_time()],
-            shuffle=False,
-            verbose=head.verbose,
-        ).history
+    history = stack.fit(
+        **arguments(parts, shape, seed, head.epochs),
+        epochs=head.epochs,
+        validation_data=validation,
+        validation_batch_size=len(validation[0]) if validation else None,
+        callbacks=[*callbacks, *stop_in_time()],
+        shuffle=False,
+        verbose=head.verbose,
+    ).history
     trained = [np.asarray(value) for value in stack.get_weights()[3:]]
     for at, part in enumerate(parts):
         shapes = [weight.shape for weight in part.model.weights]
         slices = [v.reshape(len(parts), *s)[at] for v, s in zip(trained, shapes, strict=True)]
         part.model.set_weights(slices)
+    _hold(stack, np.empty(0))
     return [_history_of(history, at) for at in range(len(parts))]
 
 
-def _compiled(head, n_heads: int, n_samples: int, model):
+def _compiled(head, n_heads: int, n_samples: int, model, steps: int):
     """Return a network of so many heads, from a small cache: every traced graph stays in memory."""
     import keras
 
     shape = (n_heads, n_samples, model.input_shape[1], model.output_shape[1])
     key = repr((shape, head.units, head.dropout, head.batch_normalization, head.activation))
-    key += repr((head.l2, head.learning_rate))
+    key += repr((head.l2, head.learning_rate, steps))
     cache = _STACKS.__dict__.setdefault("compiled", OrderedDict())
     if key not in cache:
         cache[key] = _build(head, *shape)
@@ -117,7 +116,7 @@ def _compiled(head, n_heads: int, n_samples: int, model):
                 metric_class()(n_heads, name) for name in ("cross_entropy", "accuracy")
             ],
             # PyTorch runs them one by one, so that they save nothing.
-            steps_per_execution=1 if keras.backend.backend() == "torch" else _STEPS,
+            steps_per_execution=1 if keras.backend.backend() == "torch" else steps,
         )
         while len(cache) > _MOST_STACKS:
             cache.popitem(last=False)
@@ -147,10 +146,9 @@ def _build(head, n_heads: int, n_samples: int, n_features: int, n_classes: int):
 
 def _start(stack, learning_rate: float, X, parts: list[Part], seed: int) -> None:
     """Give the network features and untrained weights, and forget what it trained before."""
-    features, *weights = stack.weights
-    features.assign(X)
+    _hold(stack, X)
     own = [[part.mean, 1 / part.scale, *part.model.get_weights()] for part in parts]
-    for variable, values in zip(weights, zip(*own, strict=True), strict=True):
+    for variable, values in zip(stack.weights[1:], zip(*own, strict=True), strict=True):
         variable.assign(np.stack(values).reshape(variable.shape))
     seeds = np.random.SeedSequence(seed).generate_state(len(stack.layers))
     for layer, number in zip(stack.layers, seeds, strict=True):
@@ -160,6 +158,16 @@ def _start(stack, learning_rate: float, X, parts: list[Part], seed: int) -> None
     # A callback may have changed it, and it is one of the variables set to zero.
     stack.optimizer.learning_rate = learning_rate
     stack.stop_training = False
+
+
+def _hold(stack, features: np.ndarray) -> None:
+    """Give the network its features; or none, where it would keep them longer than itself."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        replace(stack.weights[0], features)
+    elif features.size:
+        stack.weights[0].assign(features)
 
 
 def _history_of(history: dict, at: int) -> dict[str, list[float]]:

@@ -1,0 +1,49 @@
+"""What TensorFlow alone has, or lacks, where heads are trained on it."""
+
+from __future__ import annotations
+
+__all__ = ["adam_step", "replace"]
+
+
+def adam_step(adam, gradient, variable, learning_rate) -> None:
+    """Do the step of Keras' Adam in one operation, which passes over memory once.
+
+    Parameters
+    ----------
+    adam : keras.optimizers.Adam
+        Built, without AMSGrad.
+    gradient, variable, learning_rate
+        As in its ``update_step``.
+    """
+    import tensorflow as tf
+
+    at = adam._get_variable_index(variable)
+    t = tf.cast(adam.iterations + 1, variable.dtype)
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=adam._momentums[at].value.handle,
+        v=adam._velocities[at].value.handle,
+        beta1_power=tf.pow(adam.beta_1, t),
+        beta2_power=tf.pow(adam.beta_2, t),
+        lr=learning_rate,
+        beta1=adam.beta_1,
+        beta2=adam.beta_2,
+        epsilon=adam.epsilon,
+        grad=gradient,
+    )
+
+
+def replace(variable, values) -> None:
+    """Give a variable other values, of any shape: it is read again when it has its own.
+
+    Parameters
+    ----------
+    variable : keras.Variable
+    values : array-like
+        Empty ones free the others. TensorFlow keeps every variable that a network was trained with,
+        also when the network is gone.
+    """
+    import tensorflow as tf
+
+    values = tf.convert_to_tensor(values, variable.dtype)
+    tf.raw_ops.AssignVariableOp(resource=variable.value.handle, value=values)
