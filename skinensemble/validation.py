@@ -6,7 +6,6 @@ import hashlib
 import warnings
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold, check_cv
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
@@ -229,6 +228,8 @@ def lesion_folds(
     >>> lesion_folds(np.array([0, 0, 0, 1, 1]), np.array([7, 7, 8, 9, 4]), cv=2)
     array([0, 0, 1, 1, 0])
     """
+    from sklearn.model_selection import StratifiedKFold, check_cv  # half a second: not to predict
+
     n_folds = 5 if cv is None else cv
     names = np.arange(y.max() + 1) if classes is None else classes
     if not isinstance(n_folds, (int, np.integer)):

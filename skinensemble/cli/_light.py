@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from importlib.abc import MetaPathFinder
+from importlib.machinery import PathFinder
 
 __all__ = ["go_light", "is_light", "start_again", "try_out"]
 
@@ -19,12 +20,19 @@ __all__ = ["go_light", "is_light", "start_again", "try_out"]
 class _Without(MetaPathFinder):
     """Keras and scikit-learn look whether these are there, and would load them to see.
 
-    The last one would tell its makers what is converted.
+    OpenVINO's telemetry would tell its makers what is converted. What is large and seldom asked for
+    waits until it is.
     """
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname in ("tensorflow", "matplotlib", "pandas", "openvino_telemetry"):
             raise ModuleNotFoundError("not loaded in this process", name=fullname)
+        if fullname not in ("scipy.signal", "scipy.stats"):
+            return None
+        spec = PathFinder.find_spec(fullname, path)
+        if spec is not None and spec.loader is not None:
+            spec.loader = importlib.util.LazyLoader(spec.loader)
+        return spec
 
 
 _FINDER = _Without()

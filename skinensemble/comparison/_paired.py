@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy import stats
 
 from skinensemble.exceptions import InputError, message
 
@@ -65,7 +65,7 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
     0.03857421875
     """
     discordant = only_a + only_b
-    return float(binomtest(only_a, discordant).pvalue) if discordant else 1.0
+    return float(stats.binomtest(only_a, discordant).pvalue) if discordant else 1.0
 
 
 def holm(p_values: Iterable[float]) -> np.ndarray:

@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -396,6 +395,8 @@ def _validation_split(head, y, groups, seed: int) -> tuple[np.ndarray, np.ndarra
     counts = np.bincount(y[first])
     if fraction == 0 or counts[counts > 0].min() * fraction < 1:
         return np.arange(len(y)), np.arange(0)
+    from sklearn.model_selection import train_test_split
+
     _, held_out = train_test_split(names, test_size=fraction, stratify=y[first], random_state=seed)
     mask = np.isin(lesions, held_out)
     return np.flatnonzero(~mask), np.flatnonzero(mask)

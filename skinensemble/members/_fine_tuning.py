@@ -22,10 +22,10 @@ __all__ = ["build_top", "train_top"]
 _SMALLEST = 1e-7
 
 
-def build_top(upper, params, n_classes: int, seed: int):
+def build_top(upper, params, n_classes: int, seed: int, weights=None):
     """Return the network above a cut with a new head: activations to probabilities.
 
-    Its own copy of the weights. BatchNormalization stays as it was: on small batches of one clinic
+    BatchNormalization stays as it was: on small batches of one clinic
     its statistics would be worse than those of ImageNet.
 
     Parameters
@@ -35,6 +35,8 @@ def build_top(upper, params, n_classes: int, seed: int):
     params : object
         With the attributes of a head: `units`, `dropout`, …, and `pooling`.
     n_classes, seed : int
+    weights : list of ndarray, default=None
+        To begin with, for the layers of `upper`; None where all will be set.
 
     Returns
     -------
@@ -43,7 +45,8 @@ def build_top(upper, params, n_classes: int, seed: int):
     import keras
 
     own = keras.models.clone_model(upper)
-    own.set_weights(upper.get_weights())
+    if weights is not None:
+        own.set_weights(weights)
     for layer in own.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False

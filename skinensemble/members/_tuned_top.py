@@ -102,7 +102,8 @@ class TunedTop:
         weight /= weight.mean()
         lesson = Lesson(activations, rows, encoded, weight, len(self.classes_))
         train, held_out = _validation_split(params, encoded, groups, seed)
-        self.model_ = build_top(images.network.upper, params, len(self.classes_), seed)
+        upper = images.network.upper
+        self.model_ = build_top(upper, params, len(self.classes_), seed, upper.get_weights())
         checkpoint = Checkpoint(
             params.checkpoint,
             f"{params.backbone}-{len(rows)}",

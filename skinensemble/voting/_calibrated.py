@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import logit, softmax, xlogy
 from sklearn.base import clone
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.exceptions import InputError, message
@@ -171,6 +168,8 @@ class CalibratedVote(RuleOverBase):
         return self.base_.settled(ballots, asked)
 
     def _fit_temperature(self, pooled, y, weight):
+        from scipy.optimize import minimize_scalar
+
         logs = _logs(pooled)
 
         def loss(log_temperature):
@@ -181,11 +180,15 @@ class CalibratedVote(RuleOverBase):
         self.temperature_ = float(np.exp(found.x))
 
     def _fit_curve(self, pooled, y, weight):
+        from sklearn.isotonic import IsotonicRegression
+
         steps = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
         steps.fit(pooled[:, 1], y == 1, sample_weight=weight)
         self.curve_ = np.stack([steps.X_thresholds_, steps.y_thresholds_]).astype(np.float64)
 
     def _fit_platt(self, pooled, y, weight):
+        from sklearn.linear_model import LogisticRegression
+
         positives, negatives = weight[y == 1].sum(), weight[y == 0].sum()
         target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
         # A fractional target is a sample of each class, weighted.

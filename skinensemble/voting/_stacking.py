@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from skinensemble.exceptions import InputError, message
@@ -110,7 +109,9 @@ class StackingVote(VotingRule):
         self.estimator = None if repr(given) == repr(_default()) else given
 
 
-def _default() -> LogisticRegression:
+def _default():
+    from sklearn.linear_model import LogisticRegression
+
     return LogisticRegression(solver="newton-cholesky")
 
 
