@@ -5,6 +5,7 @@ https://docs.openvino.ai/2026/openvino-workflow/running-inference.html
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import tempfile
@@ -58,11 +59,15 @@ def check_bfloat16() -> None:
     MissingDependencyError
         When OpenVINO is not installed, or too old.
     """
-    known = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if "BF16" not in known:
+    if not _knows_bfloat16(import_openvino().Core):
         why = "this processor has no instructions for it"
         remedy = 'use precision="float32"'
         raise InputError(message("precision", "'bfloat16'", why, remedy))
+
+
+@functools.cache
+def _knows_bfloat16(core: type) -> bool:
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def compile_network(network: Any, name: str, precision: str) -> OpenVINORunner:

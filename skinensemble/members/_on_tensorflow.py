@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["adam_step", "replace"]
+__all__ = ["adam_step", "peek", "replace"]
 
 
 def adam_step(adam, gradient, variable, learning_rate) -> None:
@@ -31,6 +31,16 @@ def adam_step(adam, gradient, variable, learning_rate) -> None:
         epsilon=adam.epsilon,
         grad=gradient,
     )
+
+
+def peek(variable):
+    """Return the values of a variable as an array to read from, without copying them."""
+    import numpy as np
+    import tensorflow as tf
+
+    held = variable.value
+    read = tf.raw_ops.ReadVariableOp(resource=held.handle, dtype=held.dtype)
+    return np.asarray(memoryview(read))
 
 
 def replace(variable, values) -> None:
