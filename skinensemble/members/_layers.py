@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 
-from skinensemble.members._on_tensorflow import adam_step
+from skinensemble.members._on_tensorflow import adam_step, resizable
 
 
 @functools.cache
@@ -66,6 +66,8 @@ def stack_ends():
 
         def build(self, _):
             self.features = self.add_weight(shape=self.shape)
+            if keras.backend.backend() == "tensorflow":
+                resizable(self.features)
             self.mean = self.add_weight(shape=(self.heads, self.shape[1]))
             self.inverse = self.add_weight(shape=(self.heads, self.shape[1]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["adam_step", "peek", "replace"]
+__all__ = ["adam_step", "peek", "replace", "resizable"]
 
 
 def adam_step(adam, gradient, variable, learning_rate) -> None:
@@ -43,17 +43,17 @@ def peek(variable):
     return np.asarray(memoryview(read))
 
 
-def replace(variable, values) -> None:
-    """Give a variable other values, of any shape: it is read again when it has its own.
-
-    Parameters
-    ----------
-    variable : keras.Variable
-    values : array-like
-        Empty ones free the others. TensorFlow keeps every variable that a network was trained with,
-        also when the network is gone.
-    """
+def resizable(variable):
+    """Let the first axis of a variable have any length, for graphs that are traced from here on."""
     import tensorflow as tf
 
-    values = tf.convert_to_tensor(values, variable.dtype)
-    tf.raw_ops.AssignVariableOp(resource=variable.value.handle, value=values)
+    shape = (None, *variable.shape[1:])
+    variable._value = tf.Variable(variable.value, trainable=False, shape=shape)
+
+
+def replace(variable, values) -> None:
+    """Give a resizable variable other values; none of them where it is to let go of its own.
+
+    TensorFlow keeps every variable that a network was trained with, also when the network is gone.
+    """
+    variable.value.assign(values)

@@ -7,8 +7,10 @@ Python, the optimizer and the graph between many small ones.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,24 +79,29 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
     list of dict of str to list of float
         Weighted cross-entropy ("loss") and accuracy of each epoch.
     """
+    import keras
+
     shape = Shape.of(parts, batch_size)
-    stack = _compiled(head, len(parts), len(X), parts[0].model, shape.steps)
-    _start(stack, head.learning_rate, X, parts, seed)
-    history = stack.fit(
-        **arguments(parts, shape, seed, head.epochs),
-        epochs=head.epochs,
-        validation_data=validation,
-        validation_batch_size=len(validation[0]) if validation else None,
-        callbacks=[*callbacks, *stop_in_time()],
-        shuffle=False,
-        verbose=head.verbose,
-    ).history
+    # TensorFlow takes any number of samples in one graph; early stopping wants to know it.
+    any_number = keras.backend.backend() == "tensorflow" and validation is None
+    n_samples = 1 if any_number else len(X)
+    stack = _compiled(head, len(parts), n_samples, parts[0].model, shape.steps)
+    _start(stack, head.learning_rate, parts, seed)
+    with _features(stack, X):
+        history = stack.fit(
+            **arguments(parts, shape, seed, head.epochs),
+            epochs=head.epochs,
+            validation_data=validation,
+            validation_batch_size=len(validation[0]) if validation else None,
+            callbacks=[*callbacks, *stop_in_time()],
+            shuffle=False,
+            verbose=head.verbose,
+        ).history
     trained = [np.asarray(value) for value in stack.get_weights()[3:]]
     for at, part in enumerate(parts):
         shapes = [weight.shape for weight in part.model.weights]
         slices = [v.reshape(len(parts), *s)[at] for v, s in zip(trained, shapes, strict=True)]
         part.model.set_weights(slices)
-    _hold(stack, np.empty(0))
     return [_history_of(history, at) for at in range(len(parts))]
 
 
@@ -144,9 +151,8 @@ def _build(head, n_heads: int, n_samples: int, n_features: int, n_classes: int):
     return keras.Sequential([*stack, dense(n_classes), join()])
 
 
-def _start(stack, learning_rate: float, X, parts: list[Part], seed: int) -> None:
-    """Give the network features and untrained weights, and forget what it trained before."""
-    _hold(stack, X)
+def _start(stack, learning_rate: float, parts: list[Part], seed: int) -> None:
+    """Give the network the untrained weights of the parts, and forget what it trained before."""
     own = [[part.mean, 1 / part.scale, *part.model.get_weights()] for part in parts]
     for variable, values in zip(stack.weights[1:], zip(*own, strict=True), strict=True):
         variable.assign(np.stack(values).reshape(variable.shape))
@@ -160,14 +166,20 @@ def _start(stack, learning_rate: float, X, parts: list[Part], seed: int) -> None
     stack.stop_training = False
 
 
-def _hold(stack, features: np.ndarray) -> None:
-    """Give the network its features; or none, where it would keep them longer than itself."""
+@contextlib.contextmanager
+def _features(stack, X: np.ndarray) -> Iterator[None]:
+    """Lend the network its features, which TensorFlow would keep longer than the network."""
     import keras
 
-    if keras.backend.backend() == "tensorflow":
-        replace(stack.weights[0], features)
-    elif features.size:
-        stack.weights[0].assign(features)
+    if keras.backend.backend() != "tensorflow":
+        stack.weights[0].assign(X)
+        yield
+        return
+    replace(stack.weights[0], X)
+    try:
+        yield
+    finally:
+        replace(stack.weights[0], X[:0])
 
 
 def _history_of(history: dict, at: int) -> dict[str, list[float]]:

@@ -184,8 +184,7 @@ def test_features_are_not_kept(data):
         pytest.skip("elsewhere they go with the network")
     DenseHead(**HEAD).fit(*data)
     stack = list(_stack._STACKS.compiled.values())[-1]
-    assert stack.weights[0].shape == (240, 5)
-    assert stack.weights[0].value.numpy().size == 0
+    assert stack.weights[0].value.numpy().shape == (0, 5)
 
 
 def test_one_that_diverges_is_a_members_failure(data):
