@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+
 import numpy as np
 from sklearn.base import clone
 
@@ -9,6 +11,7 @@ from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params
 from skinensemble.voting._ballots import TIE_TOLERANCE, last_argmax, normalise
 from skinensemble.voting._checks import (
+    check_committee,
     check_training,
     fit_and_pool,
     load_committee,
@@ -82,7 +85,7 @@ class LogitAdjustedVote(RuleOverBase):
 
     def check_params(self, n_members=None):
         """Refuse a power that is none, and what the base refuses."""
-        number = isinstance(self.tau, (int, float, np.integer, np.floating))
+        number = isinstance(self.tau, numbers.Real) and not isinstance(self.tau, bool)
         chosen = isinstance(self.tau, str) and self.tau == "auto"
         if not chosen and not (number and 0 <= self.tau <= 1):
             why, remedy = "no number from 0 to 1", 'pass one, or "auto"'
@@ -116,6 +119,7 @@ class LogitAdjustedVote(RuleOverBase):
     def combine(self, ballots):
         """Return the adjusted probabilities, shape (n_samples, n_classes)."""
         ballots = self._checked(ballots)
+        check_committee(ballots, (self.n_members_, len(self.shares_)))
         return self._adjusted(refuse_undefined(self.base_.combine(ballots)), self.tau_)
 
     def restate(self, pooled):

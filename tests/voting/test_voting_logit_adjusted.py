@@ -117,10 +117,17 @@ def test_under_a_threshold_it_changes_no_verdict_and_no_vote():
     np.testing.assert_array_equal(plain.votes(sides), adjusted.votes(sides))
 
 
-@pytest.mark.parametrize("tau", [-0.1, 1.1, np.nan, "all", None, [0.5]], ids=str)
+@pytest.mark.parametrize("tau", [-0.1, 1.1, np.nan, True, "all", None, [0.5]], ids=str)
 def test_a_power_that_is_none_is_refused_before_anything_is_trained(tau):
     with pytest.raises(InputError, match=r'^tau: .* – no number from 0 to 1 – pass one, or "auto"'):
         LogitAdjustedVote(tau=tau).check_targets(np.array([0, 1]))
+
+
+def test_other_classes_than_it_learnt_from_are_refused():
+    rule = LogitAdjustedVote().fit(*rare(200))
+    text = r"^ballots: of 3 members and 2 classes – the rule learnt from 3 members and 3 classes"
+    with pytest.raises(InputError, match=text):
+        rule.combine(np.full((1, 3, 2), 0.5))
 
 
 def test_its_base_is_compared_with_it():
