@@ -15,6 +15,7 @@ from skinensemble.metrics import Figure, auc, confusion_figures, lesion_weights,
 from skinensemble.validation import check_groups
 from skinensemble.voting import (
     CalibratedVote,
+    LogitAdjustedVote,
     SoftVote,
     ThresholdVote,
     VotingRule,
@@ -140,11 +141,15 @@ def _voters(bank: _Bank, names, voting, rules):
         )
         voting = own.base
         own = resolve_voting_rule(voting)
+    alone: VotingRule = SoftVote()
+    if isinstance(own, LogitAdjustedVote):
+        notes.append("Each member is adjusted as the vote is, by a power of its own.")
+        alone = LogitAdjustedVote(tau=own.tau)
     vote = bank.judge(own)
     # What the vote is by another name is no other rule.
     under = own.base if isinstance(own, CalibratedVote) else own
     same = {rule_name(one) for one in (voting, own, under)}
-    voters = [("member", name, *bank.judge(SoftVote(), [i])) for i, name in enumerate(names)]
+    voters = [("member", name, *bank.judge(alone, [i])) for i, name in enumerate(names)]
     for given in rules:
         name, rule = rule_name(given), resolve_voting_rule(given)
         if name in same:

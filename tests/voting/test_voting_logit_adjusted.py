@@ -141,6 +141,10 @@ def test_its_base_is_compared_with_it():
         rules=["soft"],
     )
     assert [row.name for row in found.rows][-2:] == ["soft", "logit_adjusted"]
+    assert found.notes == ["Each member is adjusted as the vote is, by a power of its own."]
+    one = compare(ballots[:, :1], y, names=["a"], voting="logit_adjusted", folds=np.arange(300) % 3)
+    member, vote = one.rows[0], one.rows[-1]
+    assert member.figures == vote.figures
 
 
 def test_a_diagnosis_may_have_a_rule_of_its_own():
