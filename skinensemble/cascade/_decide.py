@@ -95,7 +95,7 @@ class BallotDecisions:
         rule = self.triage_.voting_
         sides, decided = self.triage_.pool(ballots), rule.decide(ballots)
         if prevalence is not None:
-            shares = np.bincount(self.triage_.targets_) / len(self.triage_.targets_)
+            shares = rule.prior(np.bincount(self.triage_.targets_) / len(self.triage_.targets_))
             sides = restate(sides, shares, _stated(prevalence, sides, shares))
             if not hasattr(rule, "threshold_"):
                 decided = break_ties(sides, ballots)

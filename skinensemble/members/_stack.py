@@ -85,12 +85,12 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
     # TensorFlow takes any number of samples in one graph; early stopping wants to know it.
     any_number = keras.backend.backend() == "tensorflow" and validation is None
     n_samples = 1 if any_number else len(X)
-    stack = _compiled(head, len(parts), n_samples, parts[0].model, shape.steps)
+    key, stack = _compiled(head, len(parts), n_samples, parts[0].model, shape.steps)
     _start(stack, head.learning_rate, parts, seed)
     with _features(stack, X):
         history = stack.fit(
-            **arguments(parts, shape, seed, head.epochs),
-            epochs=head.epochs,
+            **arguments(parts, shape, seed, int(head.epochs)),
+            epochs=int(head.epochs),
             validation_data=validation,
             validation_batch_size=len(validation[0]) if validation else None,
             callbacks=[*callbacks, *stop_in_time()],
@@ -102,20 +102,22 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
         shapes = [weight.shape for weight in part.model.weights]
         slices = [v.reshape(len(parts), *s)[at] for v, s in zip(trained, shapes, strict=True)]
         part.model.set_weights(slices)
+    _keep(key, stack)
     return [_history_of(history, at) for at in range(len(parts))]
 
 
 def _compiled(head, n_heads: int, n_samples: int, model, steps: int):
-    """Return a network of so many heads, from a small cache: every traced graph stays in memory."""
+    """Return its key and a network, from a small cache: every traced graph stays in memory."""
     import keras
 
     shape = (n_heads, n_samples, model.input_shape[1], model.output_shape[1])
     key = repr((shape, head.units, head.dropout, head.batch_normalization, head.activation))
     key += repr((head.l2, head.learning_rate, steps))
-    cache = _STACKS.__dict__.setdefault("compiled", OrderedDict())
-    if key not in cache:
-        cache[key] = _build(head, *shape)
-        cache[key].compile(
+    # Taken out while it is trained, for a callback may train another.
+    stack = _cache().pop(key, None)
+    if stack is None:
+        stack = _build(head, *shape)
+        stack.compile(
             stack_adam_class()(head.learning_rate, head.l2),
             # Weights are divided by the size of the batch already, of each head its own.
             keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"),
@@ -125,10 +127,17 @@ def _compiled(head, n_heads: int, n_samples: int, model, steps: int):
             # PyTorch runs them one by one, so that they save nothing.
             steps_per_execution=1 if keras.backend.backend() == "torch" else steps,
         )
-        while len(cache) > _MOST_STACKS:
-            cache.popitem(last=False)
-    cache.move_to_end(key)
-    return cache[key]
+    return key, stack
+
+
+def _cache() -> OrderedDict:
+    return _STACKS.__dict__.setdefault("compiled", OrderedDict())
+
+
+def _keep(key: str, stack) -> None:
+    _cache()[key] = stack
+    while len(_cache()) > _MOST_STACKS:
+        _cache().popitem(last=False)
 
 
 def _build(head, n_heads: int, n_samples: int, n_features: int, n_classes: int):

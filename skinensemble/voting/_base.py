@@ -116,6 +116,20 @@ class VotingRule(BaseEstimator, ABC):
             Rows sum to 1.
         """
 
+    def prior(self, shares):
+        """Return the class shares for which :meth:`combine` states its probabilities.
+
+        Parameters
+        ----------
+        shares : ndarray of shape (n_classes,)
+            Of the classes among the training samples; by default it is these.
+
+        Returns
+        -------
+        ndarray of shape (n_classes,)
+        """
+        return shares
+
     def decide(self, ballots):
         """Choose a class for each sample: the highest of :meth:`combine`, with safe ties.
 

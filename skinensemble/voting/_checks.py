@@ -170,14 +170,7 @@ def fit_and_pool(rule, ballots, y, *, sample_weight=None, groups=None):
     rule.fit(ballots, y, **extra)
     if not rule.learns:
         return rule.combine(ballots)
-    lesions = np.arange(len(y)) if groups is None else groups
-    rarest = np.bincount(y[np.unique(lesions, return_index=True)[1]])
-    n_folds = min(5, int(rarest[rarest > 0].min()))
-    if n_folds < 2:
-        why = (
-            "a rule that learns, under a threshold or calibration, needs two lesions of each class"
-        )
-        raise InputError(message("lesions", type(rule).__name__, why, "use a rule such as soft"))
+    n_folds = inner_folds(rule, y, groups)
     folds = lesion_folds(np.unique(y, return_inverse=True)[1], groups, n_folds, random_state=0)
     pooled = np.empty((len(y), ballots.shape[2]))
     for fold in range(n_folds):
@@ -185,6 +178,17 @@ def fit_and_pool(rule, ballots, y, *, sample_weight=None, groups=None):
         part = {k: None if v is None else np.asarray(v)[rest] for k, v in extra.items()}
         pooled[held] = clone(rule).fit(ballots[rest], y[rest], **part).combine(ballots[held])
     return pooled
+
+
+def inner_folds(rule, y, groups) -> int:
+    """Return in how many folds a rule is learnt again; refuse lesions that are too few for two."""
+    lesions = np.arange(len(y)) if groups is None else groups
+    rarest = np.bincount(y[np.unique(lesions, return_index=True)[1]])
+    n_folds = min(5, int(rarest[rarest > 0].min()))
+    if n_folds < 2:
+        why = "a rule that learns, below another that does, needs two lesions of each class"
+        raise InputError(message("lesions", type(rule).__name__, why, "use a rule such as soft"))
+    return n_folds
 
 
 def check_pooled(pooled, ballots: np.ndarray, rule) -> np.ndarray:

@@ -79,6 +79,8 @@ class EarlyExitVote(RuleOverBase):
     True
     """
 
+    cross_fits = False
+
     def __init__(self, base="soft", *, tolerance=0.005, order=None):
         self.base = base
         self.tolerance = tolerance

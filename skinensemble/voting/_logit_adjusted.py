@@ -6,6 +6,7 @@ import numbers
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.persistence._codec import dump_params
@@ -18,8 +19,10 @@ from skinensemble.voting._checks import (
     refuse_undefined,
 )
 from skinensemble.voting._over import RuleOverBase
+from skinensemble.voting._rules import MajorityVote, QuorumVote, WeightedMajorityVote
 from skinensemble.voting._scores import accuracy, balanced_accuracy
 from skinensemble.voting._settled import LEAD
+from skinensemble.voting._threshold import ThresholdVote
 
 # What "auto" chooses from; the first of equals, so that nothing is adjusted without need.
 _POWERS = np.linspace(0, 1, 21).round(2)
@@ -38,7 +41,7 @@ class LogitAdjustedVote(RuleOverBase):
     Parameters
     ----------
     base : str or VotingRule, default="soft"
-        The rule that pools the ballots.
+        The rule that pools the ballots: one of probabilities, not of votes.
     tau : "auto" or float, default="auto"
         The power, from 0 to 1. "auto": of 0, 0.05, … 1 that with the highest mean of accuracy and
         balanced accuracy on the out-of-fold ballots.
@@ -79,6 +82,11 @@ class LogitAdjustedVote(RuleOverBase):
         self.tau = tau
 
     @property
+    def cross_fits(self) -> bool:  # type: ignore[override]
+        """Whether the power is to be learnt."""
+        return isinstance(self.tau, str)
+
+    @property
     def learns(self) -> bool:
         """Whether the base does; the shares and one number flatter nobody."""
         return self.base_rule().learns
@@ -90,6 +98,12 @@ class LogitAdjustedVote(RuleOverBase):
         if not chosen and not (number and 0 <= self.tau <= 1):
             why, remedy = "no number from 0 to 1", 'pass one, or "auto"'
             raise InputError(message("tau", f"{self.tau!r:.60}", why, remedy))
+        if _decides(self.base_rule()):
+            why, remedy = (
+                "it pools decisions, which have no odds to adjust",
+                'use one such as "soft"',
+            )
+            raise InputError(message("base", f"{self.base!r:.60}", why, remedy))
         super().check_params(n_members)
 
     def fit(self, ballots, y, *, sample_weight=None, groups=None):
@@ -126,8 +140,13 @@ class LogitAdjustedVote(RuleOverBase):
         """Return pooled probabilities adjusted, as :meth:`combine` does."""
         return self._adjusted(super().restate(pooled), self.tau_)
 
+    def prior(self, shares):
+        """Return the class shares for which the adjusted probabilities stand."""
+        return self._adjusted(super().prior(shares)[None], self.tau_)[0]
+
     def is_monotone(self, n_classes):
         """Tell whether the base is; of several classes, with no extreme adjustment."""
+        check_is_fitted(self)
         # By the ratio of the outermost factors a lead may shrink, from one sharing to another.
         ratio = (self.shares_.max() / self.shares_.min()) ** self.tau_
         bearable = n_classes == 2 or ratio <= LEAD / TIE_TOLERANCE
@@ -158,6 +177,13 @@ class LogitAdjustedVote(RuleOverBase):
             raise state.fault("shares", "not positive, or not summing to 1")
         self.tau_ = float(state.number("tau", 0, 1))
         self.n_members_ = load_committee(state)
+
+
+def _decides(rule) -> bool:
+    """Whether a rule, or one below it, counts votes or decides by more than probabilities."""
+    if isinstance(rule, MajorityVote | WeightedMajorityVote | QuorumVote | ThresholdVote):
+        return True
+    return isinstance(rule, RuleOverBase) and _decides(rule.base_rule())
 
 
 def _shares(y: np.ndarray, weight: np.ndarray, n_classes: int) -> np.ndarray:

@@ -7,11 +7,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.voting._ballots import check_ballots
 from skinensemble.voting._base import VotingRule
-from skinensemble.voting._checks import check_committee
+from skinensemble.voting._checks import check_committee, inner_folds
 
 
 class RuleOverBase(VotingRule):
     """A rule whose parameter `base` names another one, and whose `base_` is that one fitted."""
+
+    cross_fits = True
+    """Whether it learns from what the base pools, of lesions that the base has not learnt from."""
 
     base: str | VotingRule
     base_: VotingRule
@@ -35,12 +38,19 @@ class RuleOverBase(VotingRule):
         """Refuse, beside classes of which there are too many, what the base cannot learn from."""
         self.check_params()
         self.check_classes(int(np.max(y)) + 1)
-        self.base_rule().check_targets(y, groups)
+        base = self.base_rule()
+        base.check_targets(y, groups)
+        if self.cross_fits and base.learns:
+            inner_folds(base, y, groups)
 
     def votes(self, ballots):
         """Return what each member would decide by itself under the base."""
         check_is_fitted(self)
         return self.base_.votes(check_ballots(ballots))
+
+    def prior(self, shares):
+        """Return the class shares for which the base states its probabilities."""
+        return self.base_.prior(shares)
 
     def restate(self, pooled):
         """Return what pooled probabilities become after the pooling; here nothing but by the base.

@@ -7,7 +7,15 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from skinensemble import LogitAdjustedVote, SoftVote, Stage, ThresholdVote, make_cascade
+from skinensemble import (
+    CalibratedVote,
+    Cascade,
+    LogitAdjustedVote,
+    SoftVote,
+    Stage,
+    ThresholdVote,
+    make_cascade,
+)
 from skinensemble.comparison import compare
 from skinensemble.exceptions import InputError
 
@@ -76,8 +84,12 @@ def test_of_all_powers_it_takes_the_best_and_of_equals_the_least():
 def test_of_a_base_that_learns_the_power_is_found_on_ballots_the_base_has_not_learnt_from():
     ballots, y = rare(300)
     assert LogitAdjustedVote("stacking").fit(ballots, y).learns
-    with pytest.raises(InputError, match="needs two lesions of each class"):
-        LogitAdjustedVote("greedy").fit(ballots[:4], np.array([0, 0, 1, 2]))
+    few = np.array([0, 0, 1, 2])
+    for rule in (LogitAdjustedVote("greedy"), CalibratedVote("stacking")):
+        for ask in (rule.check_targets, lambda y, rule=rule: rule.fit(ballots[:4], y)):
+            with pytest.raises(InputError, match="needs two lesions of each class"):
+                ask(few)
+    LogitAdjustedVote("greedy", tau=0.5).check_targets(few)
 
 
 def test_weights_count_as_copies_do():
@@ -121,6 +133,31 @@ def test_under_a_threshold_it_changes_no_verdict_and_no_vote():
 def test_a_power_that_is_none_is_refused_before_anything_is_trained(tau):
     with pytest.raises(InputError, match=r'^tau: .* – no number from 0 to 1 – pass one, or "auto"'):
         LogitAdjustedVote(tau=tau).check_targets(np.array([0, 1]))
+
+
+@pytest.mark.parametrize(
+    "base", ["majority", "weighted_majority", "quorum", "threshold", CalibratedVote("majority")]
+)
+def test_decisions_have_no_odds_to_adjust(base):
+    with pytest.raises(InputError, match=r"^base: .* – it pools decisions, which have no odds"):
+        LogitAdjustedVote(base).check_targets(np.array([0, 1]))
+
+
+def test_a_prevalence_is_stated_of_what_the_probabilities_stand_for():
+    rng = np.random.default_rng(0)
+    y = rng.choice(["bkl", "mel", "nv"], 1500, p=[0.2, 0.1, 0.7])
+    X = rng.standard_normal((1500, 2)) + 1.5 * (y == "mel")[:, None]
+    found = {}
+    for tau in (0, 0.5, 1):
+        triage = Stage([("linear", LogisticRegression())], voting=LogitAdjustedVote(tau=tau), cv=3)
+        diagnosis = Stage([("linear", LogisticRegression())], cv=3)
+        cascade = Cascade(triage, diagnosis, malignant=["mel"], random_state=0)
+        cascade.fit(X[:1000], y[:1000], groups=np.arange(1000))
+        found[tau] = [
+            cascade.malignant_proba(X[1000:], prevalence=how) for how in (0.1, 0.02, "estimate")
+        ]
+    for tau in (0.5, 1):
+        np.testing.assert_allclose(found[tau], found[0], atol=1e-3)
 
 
 def test_other_classes_than_it_learnt_from_are_refused():
