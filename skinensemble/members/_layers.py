@@ -1,4 +1,4 @@
-"""Keras layers, optimizer and metric of a stack of heads; made late, for Keras loads slowly.
+"""Keras layers, metric and data set of a stack of heads; made late, for Keras loads slowly.
 
 Inside a stack numbers have the shape (n_heads, n_samples, width).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 
-from skinensemble.members._on_tensorflow import adam_step, resizable
+import numpy as np
 
 
 @functools.cache
@@ -19,12 +19,14 @@ def stacked_layers():
     class StackedDense(keras.layers.Layer):
         """A dense layer for each head."""
 
-        def __init__(self, units):
+        def __init__(self, units, l2):
             super().__init__()
-            self.units = units
+            self.units, self.l2 = units, l2
 
         def build(self, shape):
-            self.kernel = self.add_weight(shape=(shape[0], shape[2], self.units))
+            decay = keras.regularizers.L2(self.l2) if self.l2 else None
+            kernel = (shape[0], shape[2], self.units)
+            self.kernel = self.add_weight(shape=kernel, regularizer=decay)
             self.bias = self.add_weight(shape=(shape[0], self.units))
 
         def call(self, x):
@@ -53,30 +55,23 @@ def stack_ends():
     import keras
     from keras import ops
 
-    class Gather(keras.layers.Layer):
-        """The entry: from numbers of rows, of all heads below each other, to standardised features.
+    class Standardize(keras.layers.Layer):
+        """The entry: rows of all heads below each other, each head's standardised its own way."""
 
-        It holds the features, once for all heads and steps: to pass them in batches took longer
-        than all products.
-        """
-
-        def __init__(self, heads, n_samples, n_features):
+        def __init__(self, heads):
             super().__init__(trainable=False)
-            self.heads, self.shape = heads, (n_samples, n_features)
+            self.heads = heads
 
-        def build(self, _):
-            self.features = self.add_weight(shape=self.shape)
-            if keras.backend.backend() == "tensorflow":
-                resizable(self.features)
-            self.mean = self.add_weight(shape=(self.heads, self.shape[1]))
-            self.inverse = self.add_weight(shape=(self.heads, self.shape[1]))
+        def build(self, shape):
+            self.mean = self.add_weight(shape=(self.heads, shape[1]))
+            self.inverse = self.add_weight(shape=(self.heads, shape[1]))
 
-        def compute_output_shape(self, _):
+        def compute_output_shape(self, shape):
             # Not to be inferred: an unknown number of rows need not divide evenly.
-            return (self.heads, None, self.shape[1])
+            return (self.heads, None, shape[1])
 
         def call(self, rows):
-            x = ops.take(self.features, ops.reshape(rows, (self.heads, -1)), axis=0)
+            x = ops.reshape(rows, (self.heads, -1, rows.shape[1]))
             return (x - self.mean[:, None]) * self.inverse[:, None]
 
     class Join(keras.layers.Layer):
@@ -85,30 +80,7 @@ def stack_ends():
         def call(self, x):
             return ops.reshape(x, (-1, x.shape[2]))
 
-    return Gather, Join
-
-
-@functools.cache
-def stack_adam_class():
-    """Return the class of the optimizer."""
-    import keras
-
-    class StackAdam(keras.optimizers.Adam):
-        """Adam with an L2 penalty on kernels, added to the gradient: in the loss it costs twice."""
-
-        def __init__(self, learning_rate, l2):
-            super().__init__(learning_rate)
-            self.l2 = l2
-
-        def update_step(self, gradient, variable, learning_rate):
-            if self.l2 and len(variable.shape) == 3:
-                gradient = gradient + 2 * self.l2 * variable
-            if keras.backend.backend() == "tensorflow":
-                adam_step(self, gradient, variable, learning_rate)
-            else:
-                super().update_step(gradient, variable, learning_rate)
-
-    return StackAdam
+    return Standardize, Join
 
 
 @functools.cache
@@ -141,3 +113,58 @@ def metric_class():
             return self.total / self.weight
 
     return PerHead
+
+
+@functools.cache
+def batches_class():
+    """Return the class of the data set that a stack is trained on."""
+    import keras
+
+    class Batches(keras.utils.PyDataset):
+        """Batches with as many rows of each head, in orders that are functions of seed and epoch.
+
+        Heads with fewer samples have fewer in each batch, filled up with more of their own, which
+        weigh nothing: an epoch has the same number of batches for all.
+        """
+
+        def __init__(self, X, parts, batch_size: int, seed: int):
+            super().__init__()
+            self.X, self.parts, self.seed = X, parts, seed
+            longest = max(len(part.rows) for part in parts)
+            self.n_batches = -(-longest // batch_size)
+            self.width = -(-longest // self.n_batches)
+            self.epoch = -1
+            self.on_epoch_end()
+
+        def __len__(self):
+            return self.n_batches
+
+        def __getitem__(self, i):
+            rows, y, weight = (
+                np.concatenate(values)
+                for values in zip(
+                    *(self._of_head(j, i) for j in range(len(self.parts))), strict=True
+                )
+            )
+            return self.X[rows], y, weight
+
+        def on_epoch_end(self):
+            self.epoch += 1
+            self.orders = [
+                np.random.default_rng([self.seed, self.epoch]).permutation(len(part.rows))
+                for part in self.parts
+            ]
+
+        def close(self):
+            """Let go of the arrays: TensorFlow keeps every data set that it has read from."""
+            self.X, self.parts = self.X[:0], []
+
+        def _of_head(self, j, i):
+            part, order = self.parts[j], self.orders[j]
+            start, stop = (len(order) * at // self.n_batches for at in (i, i + 1))
+            own = order.take(np.arange(start, start + self.width), mode="wrap")
+            weight = part.weight[own] / max(stop - start, 1)
+            weight[stop - start :] = 0
+            return part.rows[own], part.y[own], weight
+
+    return Batches

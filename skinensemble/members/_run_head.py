@@ -8,7 +8,6 @@ import numpy as np
 
 from skinensemble.engines import run_small
 from skinensemble.engines._fork import refuse_forked
-from skinensemble.members._on_tensorflow import peek
 
 __all__ = ["run_head"]
 
@@ -44,7 +43,7 @@ def _step(layer) -> _Step | None:
 
     if isinstance(layer, layers.Dropout):
         return _linear
-    weights = _weights(layer)
+    weights = layer.get_weights()
     if isinstance(layer, layers.BatchNormalization):
         gamma, beta, mean, variance = weights
         scale = gamma / np.sqrt(variance + np.float32(layer.epsilon))
@@ -55,14 +54,6 @@ def _step(layer) -> _Step | None:
         return activation
     kernel, bias = weights
     return lambda x: activation(x @ kernel + bias)
-
-
-def _weights(layer) -> list[np.ndarray]:
-    import keras
-
-    if keras.backend.backend() == "tensorflow":
-        return [peek(variable) for variable in layer.weights]
-    return layer.get_weights()
 
 
 def _linear(x: np.ndarray) -> np.ndarray:

@@ -10,24 +10,23 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skinensemble.members._batches import Shape, arguments
 from skinensemble.members._in_time import stop_in_time
-from skinensemble.members._layers import metric_class, stack_adam_class, stack_ends, stacked_layers
+from skinensemble.members._layers import batches_class, metric_class, stack_ends, stacked_layers
 from skinensemble.members._network import seed_layer
-from skinensemble.members._on_tensorflow import replace
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["Part", "train_side_by_side"]
 
-_MOST_STACKS = 4
+_MOST_STACKS = 8
+# Batches that one call trains on: enough to forget what the call costs, and no fold's own number.
+_STEPS = 16
 # One cache a thread: a network can be trained by one thread at a time only.
 _STACKS = threading.local()
 
@@ -71,7 +70,7 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
     seed : int
         Of the order of the samples and of dropout.
     callbacks : sequence of keras.callbacks.Callback
-    validation : tuple of rows, class indices and weights, optional
+    validation : tuple of features, class indices and weights, optional
         For a stack of one.
 
     Returns
@@ -79,91 +78,75 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
     list of dict of str to list of float
         Weighted cross-entropy ("loss") and accuracy of each epoch.
     """
-    import keras
-
-    shape = Shape.of(parts, batch_size)
-    # TensorFlow takes any number of samples in one graph; early stopping wants to know it.
-    any_number = keras.backend.backend() == "tensorflow" and validation is None
-    n_samples = 1 if any_number else len(X)
-    key, stack = _compiled(head, len(parts), n_samples, parts[0].model, shape.steps)
+    stack = _compiled(head, len(parts), parts[0].model)
     _start(stack, head.learning_rate, parts, seed)
-    with _features(stack, X):
+    with contextlib.closing(batches_class()(X, parts, batch_size, seed)) as batches:
         history = stack.fit(
-            **arguments(parts, shape, seed, int(head.epochs)),
-            epochs=int(head.epochs),
+            batches,
+            epochs=head.epochs,
             validation_data=validation,
             validation_batch_size=len(validation[0]) if validation else None,
             callbacks=[*callbacks, *stop_in_time()],
             shuffle=False,
             verbose=head.verbose,
         ).history
-    trained = [np.asarray(value) for value in stack.get_weights()[3:]]
+    trained = [np.asarray(value) for value in stack.get_weights()[2:]]
     for at, part in enumerate(parts):
         shapes = [weight.shape for weight in part.model.weights]
         slices = [v.reshape(len(parts), *s)[at] for v, s in zip(trained, shapes, strict=True)]
         part.model.set_weights(slices)
-    _keep(key, stack)
     return [_history_of(history, at) for at in range(len(parts))]
 
 
-def _compiled(head, n_heads: int, n_samples: int, model, steps: int):
-    """Return its key and a network, from a small cache: every traced graph stays in memory."""
+def _compiled(head, n_heads: int, model):
+    """Return a network of so many heads, from a small cache: every traced graph stays in memory."""
     import keras
 
-    shape = (n_heads, n_samples, model.input_shape[1], model.output_shape[1])
+    shape = (n_heads, model.input_shape[1], model.output_shape[1])
     key = repr((shape, head.units, head.dropout, head.batch_normalization, head.activation))
-    key += repr((head.l2, head.learning_rate, steps))
-    # Taken out while it is trained, for a callback may train another.
-    stack = _cache().pop(key, None)
-    if stack is None:
-        stack = _build(head, *shape)
-        stack.compile(
-            stack_adam_class()(head.learning_rate, head.l2),
+    key += repr((head.l2, head.learning_rate))
+    cache = _STACKS.__dict__.setdefault("compiled", OrderedDict())
+    if key not in cache:
+        cache[key] = _build(head, *shape)
+        cache[key].compile(
+            keras.optimizers.Adam(head.learning_rate),
             # Weights are divided by the size of the batch already, of each head its own.
             keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"),
             weighted_metrics=[
                 metric_class()(n_heads, name) for name in ("cross_entropy", "accuracy")
             ],
             # PyTorch runs them one by one, so that they save nothing.
-            steps_per_execution=1 if keras.backend.backend() == "torch" else steps,
+            steps_per_execution=1 if keras.backend.backend() == "torch" else _STEPS,
         )
-    return key, stack
+        while len(cache) > _MOST_STACKS:
+            cache.popitem(last=False)
+    cache.move_to_end(key)
+    return cache[key]
 
 
-def _cache() -> OrderedDict:
-    return _STACKS.__dict__.setdefault("compiled", OrderedDict())
-
-
-def _keep(key: str, stack) -> None:
-    _cache()[key] = stack
-    while len(_cache()) > _MOST_STACKS:
-        _cache().popitem(last=False)
-
-
-def _build(head, n_heads: int, n_samples: int, n_features: int, n_classes: int):
-    """Return the network: rows of all heads below each other, (b,) to logits (b, k)."""
+def _build(head, n_heads: int, n_features: int, n_classes: int):
+    """Return the network: samples of all heads below each other, (b, d) to logits (b, k)."""
     import keras
 
-    (dense, norm), (gather, join) = stacked_layers(), stack_ends()
+    (dense, norm), (standardize, join) = stacked_layers(), stack_ends()
 
     def dropout():
         # One mask for all heads: random numbers cost more than the product they precede.
         return keras.layers.Dropout(head.dropout, noise_shape=(1, None, None))
 
-    entry = keras.layers.Input((), dtype="int32"), gather(n_heads, n_samples, n_features)
-    stack = [*entry, dropout()]
+    stack = [keras.layers.Input((n_features,)), standardize(n_heads), dropout()]
     for n_units in head.units:
-        stack.append(dense(n_units))
+        stack.append(dense(n_units, head.l2))
         if head.batch_normalization:
             stack.append(norm())
         stack += [keras.layers.Activation(head.activation), dropout()]
-    return keras.Sequential([*stack, dense(n_classes), join()])
+    return keras.Sequential([*stack, dense(n_classes, head.l2), join()])
 
 
 def _start(stack, learning_rate: float, parts: list[Part], seed: int) -> None:
     """Give the network the untrained weights of the parts, and forget what it trained before."""
     own = [[part.mean, 1 / part.scale, *part.model.get_weights()] for part in parts]
-    for variable, values in zip(stack.weights[1:], zip(*own, strict=True), strict=True):
+    for variable, values in zip(stack.weights, zip(*own, strict=True), strict=True):
         variable.assign(np.stack(values).reshape(variable.shape))
     seeds = np.random.SeedSequence(seed).generate_state(len(stack.layers))
     for layer, number in zip(stack.layers, seeds, strict=True):
@@ -173,22 +156,6 @@ def _start(stack, learning_rate: float, parts: list[Part], seed: int) -> None:
     # A callback may have changed it, and it is one of the variables set to zero.
     stack.optimizer.learning_rate = learning_rate
     stack.stop_training = False
-
-
-@contextlib.contextmanager
-def _features(stack, X: np.ndarray) -> Iterator[None]:
-    """Lend the network its features, which TensorFlow would keep longer than the network."""
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        stack.weights[0].assign(X)
-        yield
-        return
-    replace(stack.weights[0], X)
-    try:
-        yield
-    finally:
-        replace(stack.weights[0], X[:0])
 
 
 def _history_of(history: dict, at: int) -> dict[str, list[float]]:

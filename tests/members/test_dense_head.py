@@ -63,7 +63,7 @@ def test_the_model_is_a_plain_keras_model_that_takes_features_as_they_are(data, 
     import keras
 
     assert isinstance(head.model_, keras.Model)
-    np.testing.assert_allclose(plain(data[0], head), head.predict_proba(data[0]), atol=1e-5)
+    np.testing.assert_allclose(plain(data[0], head), head.predict_proba(data[0]), rtol=1e-5)
     kinds = {type(layer).__name__ for layer in head.model_.layers}
     assert kinds <= {"Dense", "Dropout", "Activation"}
 
