@@ -257,7 +257,7 @@ def _train(heads, parts, X, y, weight, groups) -> None:
         train, held_out = _validation_split(head, encoded, groups, seed)
         stack.append(Part(head.model_, rows[train], encoded[train], own[train], *moments))
         if len(held_out):
-            validation = X[held_out], encoded[held_out], own[held_out] / len(held_out)
+            validation = held_out, encoded[held_out], own[held_out] / len(held_out)
     size = _batch_size(heads[0], max(len(part.rows) for part in stack))
     callbacks = _callbacks(heads[0], validation)
     histories = train_side_by_side(

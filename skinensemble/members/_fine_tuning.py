@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from skinensemble.members._folded import fold_frozen
 from skinensemble.members._in_time import stop_in_time
 from skinensemble.members._lesson import Lesson, batches_class
 from skinensemble.members._network import build_head
+from skinensemble.members._optimizers import discriminative_adamw_class
 
 __all__ = ["build_top", "train_top"]
 
@@ -139,7 +139,7 @@ def _optimizer(model, params, n_batches: int):
         warmup_target=params.learning_rate if warm else None,
         warmup_steps=warm,
     )
-    optimizer = optimizer_class()(
+    optimizer = discriminative_adamw_class()(
         _rates(model, params.layer_decay),
         learning_rate=rate,
         weight_decay=params.weight_decay or None,
@@ -181,22 +181,3 @@ def _loss(params, counts: np.ndarray):
         )
 
     return adjusted
-
-
-@functools.cache
-def optimizer_class():
-    """Return the class of the optimizer: AdamW with a learning rate for each weight."""
-    import keras
-
-    class DiscriminativeAdamW(keras.optimizers.AdamW):
-        """AdamW that multiplies the learning rate of each variable by a factor of its own."""
-
-        def __init__(self, rates, **options):
-            super().__init__(**options)
-            self.rates = rates
-
-        def update_step(self, gradient, variable, learning_rate):
-            rate = self.rates[self._get_variable_index(variable)]
-            super().update_step(gradient, variable, learning_rate * rate)
-
-    return DiscriminativeAdamW

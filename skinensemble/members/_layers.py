@@ -1,4 +1,4 @@
-"""Keras layers, metric and data set of a stack of heads; made late, for Keras loads slowly.
+"""Keras layers and metric of a stack of heads; made late, for Keras loads slowly.
 
 Inside a stack numbers have the shape (n_heads, n_samples, width).
 """
@@ -6,8 +6,6 @@ Inside a stack numbers have the shape (n_heads, n_samples, width).
 from __future__ import annotations
 
 import functools
-
-import numpy as np
 
 
 @functools.cache
@@ -19,14 +17,12 @@ def stacked_layers():
     class StackedDense(keras.layers.Layer):
         """A dense layer for each head."""
 
-        def __init__(self, units, l2):
+        def __init__(self, units):
             super().__init__()
-            self.units, self.l2 = units, l2
+            self.units = units
 
         def build(self, shape):
-            decay = keras.regularizers.L2(self.l2) if self.l2 else None
-            kernel = (shape[0], shape[2], self.units)
-            self.kernel = self.add_weight(shape=kernel, regularizer=decay)
+            self.kernel = self.add_weight(shape=(shape[0], shape[2], self.units))
             self.bias = self.add_weight(shape=(shape[0], self.units))
 
         def call(self, x):
@@ -55,23 +51,28 @@ def stack_ends():
     import keras
     from keras import ops
 
-    class Standardize(keras.layers.Layer):
-        """The entry: rows of all heads below each other, each head's standardised its own way."""
+    class Gather(keras.layers.Layer):
+        """The entry: from numbers of rows, of all heads below each other, to standardised features.
 
-        def __init__(self, heads):
+        It holds the features, once for all heads and steps: to pass them in batches took longer
+        than all products.
+        """
+
+        def __init__(self, heads, n_samples, n_features):
             super().__init__(trainable=False)
-            self.heads = heads
+            self.heads, self.shape = heads, (n_samples, n_features)
 
-        def build(self, shape):
-            self.mean = self.add_weight(shape=(self.heads, shape[1]))
-            self.inverse = self.add_weight(shape=(self.heads, shape[1]))
+        def build(self, _):
+            self.features = self.add_weight(shape=self.shape, initializer="zeros")
+            self.mean = self.add_weight(shape=(self.heads, self.shape[1]))
+            self.inverse = self.add_weight(shape=(self.heads, self.shape[1]))
 
-        def compute_output_shape(self, shape):
+        def compute_output_shape(self, _):
             # Not to be inferred: an unknown number of rows need not divide evenly.
-            return (self.heads, None, shape[1])
+            return (self.heads, None, self.shape[1])
 
         def call(self, rows):
-            x = ops.reshape(rows, (self.heads, -1, rows.shape[1]))
+            x = ops.take(self.features, ops.reshape(rows, (self.heads, -1)), axis=0)
             return (x - self.mean[:, None]) * self.inverse[:, None]
 
     class Join(keras.layers.Layer):
@@ -80,7 +81,7 @@ def stack_ends():
         def call(self, x):
             return ops.reshape(x, (-1, x.shape[2]))
 
-    return Standardize, Join
+    return Gather, Join
 
 
 @functools.cache
@@ -113,58 +114,3 @@ def metric_class():
             return self.total / self.weight
 
     return PerHead
-
-
-@functools.cache
-def batches_class():
-    """Return the class of the data set that a stack is trained on."""
-    import keras
-
-    class Batches(keras.utils.PyDataset):
-        """Batches with as many rows of each head, in orders that are functions of seed and epoch.
-
-        Heads with fewer samples have fewer in each batch, filled up with more of their own, which
-        weigh nothing: an epoch has the same number of batches for all.
-        """
-
-        def __init__(self, X, parts, batch_size: int, seed: int):
-            super().__init__()
-            self.X, self.parts, self.seed = X, parts, seed
-            longest = max(len(part.rows) for part in parts)
-            self.n_batches = -(-longest // batch_size)
-            self.width = -(-longest // self.n_batches)
-            self.epoch = -1
-            self.on_epoch_end()
-
-        def __len__(self):
-            return self.n_batches
-
-        def __getitem__(self, i):
-            rows, y, weight = (
-                np.concatenate(values)
-                for values in zip(
-                    *(self._of_head(j, i) for j in range(len(self.parts))), strict=True
-                )
-            )
-            return self.X[rows], y, weight
-
-        def on_epoch_end(self):
-            self.epoch += 1
-            self.orders = [
-                np.random.default_rng([self.seed, self.epoch]).permutation(len(part.rows))
-                for part in self.parts
-            ]
-
-        def close(self):
-            """Let go of the arrays: TensorFlow keeps every data set that it has read from."""
-            self.X, self.parts = self.X[:0], []
-
-        def _of_head(self, j, i):
-            part, order = self.parts[j], self.orders[j]
-            start, stop = (len(order) * at // self.n_batches for at in (i, i + 1))
-            own = order.take(np.arange(start, start + self.width), mode="wrap")
-            weight = part.weight[own] / max(stop - start, 1)
-            weight[stop - start :] = 0
-            return part.rows[own], part.y[own], weight
-
-    return Batches

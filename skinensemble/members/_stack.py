@@ -7,7 +7,7 @@ Python, the optimizer and the graph between many small ones.
 
 from __future__ import annotations
 
-import contextlib
+import math
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skinensemble.members._batches import Shape, arguments
 from skinensemble.members._in_time import stop_in_time
-from skinensemble.members._layers import batches_class, metric_class, stack_ends, stacked_layers
+from skinensemble.members._layers import metric_class, stack_ends, stacked_layers
 from skinensemble.members._network import seed_layer
+from skinensemble.members._optimizers import penalised_adam_class
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = ["Part", "train_side_by_side"]
 
+# Kept for the next heads of the same shape, with the features that they hold.
 _MOST_STACKS = 8
-# Batches that one call trains on: enough to forget what the call costs, and no fold's own number.
-_STEPS = 16
+_MOST_BYTES = 2**28
 # One cache a thread: a network can be trained by one thread at a time only.
 _STACKS = threading.local()
 
@@ -70,7 +72,7 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
     seed : int
         Of the order of the samples and of dropout.
     callbacks : sequence of keras.callbacks.Callback
-    validation : tuple of features, class indices and weights, optional
+    validation : tuple of rows, class indices and weights, optional
         For a stack of one.
 
     Returns
@@ -78,75 +80,99 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
     list of dict of str to list of float
         Weighted cross-entropy ("loss") and accuracy of each epoch.
     """
-    stack = _compiled(head, len(parts), parts[0].model)
-    _start(stack, head.learning_rate, parts, seed)
-    with contextlib.closing(batches_class()(X, parts, batch_size, seed)) as batches:
-        history = stack.fit(
-            batches,
-            epochs=head.epochs,
-            validation_data=validation,
-            validation_batch_size=len(validation[0]) if validation else None,
-            callbacks=[*callbacks, *stop_in_time()],
-            shuffle=False,
-            verbose=head.verbose,
-        ).history
-    trained = [np.asarray(value) for value in stack.get_weights()[2:]]
+    shape = Shape.of(parts, batch_size)
+    key, stack = _compiled(head, len(parts), _roomy(len(X)), parts[0].model, shape.steps)
+    _start(stack, head.learning_rate, X, parts, seed)
+    history = stack.fit(
+        **arguments(parts, shape, seed, int(head.epochs)),
+        epochs=int(head.epochs),
+        validation_data=validation,
+        validation_batch_size=len(validation[0]) if validation else None,
+        callbacks=[*callbacks, *stop_in_time()],
+        shuffle=False,
+        verbose=head.verbose,
+    ).history
+    trained = [np.asarray(value) for value in stack.get_weights()[3:]]
     for at, part in enumerate(parts):
         shapes = [weight.shape for weight in part.model.weights]
         slices = [v.reshape(len(parts), *s)[at] for v, s in zip(trained, shapes, strict=True)]
         part.model.set_weights(slices)
+    _keep(key, stack)
     return [_history_of(history, at) for at in range(len(parts))]
 
 
-def _compiled(head, n_heads: int, model):
-    """Return a network of so many heads, from a small cache: every traced graph stays in memory."""
+def _roomy(n_samples: int) -> int:
+    """Round up, by a quarter at most: numbers of samples that differ a little share a network."""
+    step = 1 << max(n_samples.bit_length() - 3, 0)
+    return -(-n_samples // step) * step
+
+
+def _compiled(head, n_heads: int, n_samples: int, model, steps: int):
+    """Return its key and a network, from a small cache: every traced graph stays in memory."""
     import keras
 
-    shape = (n_heads, model.input_shape[1], model.output_shape[1])
+    shape = (n_heads, n_samples, model.input_shape[1], model.output_shape[1])
     key = repr((shape, head.units, head.dropout, head.batch_normalization, head.activation))
-    key += repr((head.l2, head.learning_rate))
-    cache = _STACKS.__dict__.setdefault("compiled", OrderedDict())
-    if key not in cache:
-        cache[key] = _build(head, *shape)
-        cache[key].compile(
-            keras.optimizers.Adam(head.learning_rate),
+    key += repr((head.l2, head.learning_rate, steps))
+    # Taken out while it is trained, for a callback may train another.
+    stack = _cache().pop(key, None)
+    if stack is None:
+        stack = _build(head, *shape)
+        stack.compile(
+            penalised_adam_class()(head.learning_rate, head.l2),
             # Weights are divided by the size of the batch already, of each head its own.
             keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum"),
             weighted_metrics=[
                 metric_class()(n_heads, name) for name in ("cross_entropy", "accuracy")
             ],
             # PyTorch runs them one by one, so that they save nothing.
-            steps_per_execution=1 if keras.backend.backend() == "torch" else _STEPS,
+            steps_per_execution=1 if keras.backend.backend() == "torch" else steps,
         )
-        while len(cache) > _MOST_STACKS:
-            cache.popitem(last=False)
-    cache.move_to_end(key)
-    return cache[key]
+    return key, stack
 
 
-def _build(head, n_heads: int, n_features: int, n_classes: int):
-    """Return the network: samples of all heads below each other, (b, d) to logits (b, k)."""
+def _cache() -> OrderedDict:
+    return _STACKS.__dict__.setdefault("compiled", OrderedDict())
+
+
+def _keep(key: str, stack) -> None:
+    cache = _cache()
+    cache[key] = stack
+    while len(cache) > _MOST_STACKS or sum(map(_n_bytes, cache.values())) > _MOST_BYTES:
+        cache.popitem(last=False)
+
+
+def _n_bytes(stack) -> int:
+    return 4 * math.prod(stack.weights[0].shape)
+
+
+def _build(head, n_heads: int, n_samples: int, n_features: int, n_classes: int):
+    """Return the network: rows of all heads below each other, (b,) to logits (b, k)."""
     import keras
 
-    (dense, norm), (standardize, join) = stacked_layers(), stack_ends()
+    (dense, norm), (gather, join) = stacked_layers(), stack_ends()
 
     def dropout():
         # One mask for all heads: random numbers cost more than the product they precede.
         return keras.layers.Dropout(head.dropout, noise_shape=(1, None, None))
 
-    stack = [keras.layers.Input((n_features,)), standardize(n_heads), dropout()]
+    entry = keras.layers.Input((), dtype="int32"), gather(n_heads, n_samples, n_features)
+    stack = [*entry, dropout()]
     for n_units in head.units:
-        stack.append(dense(n_units, head.l2))
+        stack.append(dense(n_units))
         if head.batch_normalization:
             stack.append(norm())
         stack += [keras.layers.Activation(head.activation), dropout()]
-    return keras.Sequential([*stack, dense(n_classes, head.l2), join()])
+    return keras.Sequential([*stack, dense(n_classes), join()])
 
 
-def _start(stack, learning_rate: float, parts: list[Part], seed: int) -> None:
+def _start(stack, learning_rate: float, X, parts: list[Part], seed: int) -> None:
     """Give the network the untrained weights of the parts, and forget what it trained before."""
+    features = np.zeros(stack.weights[0].shape, np.float32)
+    features[: len(X)] = X
+    stack.weights[0].assign(features)
     own = [[part.mean, 1 / part.scale, *part.model.get_weights()] for part in parts]
-    for variable, values in zip(stack.weights, zip(*own, strict=True), strict=True):
+    for variable, values in zip(stack.weights[1:], zip(*own, strict=True), strict=True):
         variable.assign(np.stack(values).reshape(variable.shape))
     seeds = np.random.SeedSequence(seed).generate_state(len(stack.layers))
     for layer, number in zip(stack.layers, seeds, strict=True):
