@@ -142,7 +142,7 @@ def _optimizer(model, params, n_batches: int):
     optimizer = discriminative_adamw_class()(
         _rates(model, params.layer_decay),
         learning_rate=rate,
-        weight_decay=params.weight_decay or None,
+        weight_decay=params.weight_decay,
         use_ema=params.ema is not None,
         ema_momentum=params.ema or 0.99,
         # Beyond any number of steps: the averages replace the weights once, at the end.

@@ -32,7 +32,7 @@ def test_with_one_rate_for_all_it_is_adamw(options):
 
 
 def test_each_weight_learns_at_its_own_rate():
-    options = {"learning_rate": 0.01, "weight_decay": None}
+    options = {"learning_rate": 0.01, "weight_decay": 0.0}
     start, end = trained(discriminative_adamw_class()([0, 1e-3, 1, 1], **options))
     moved = [np.abs(b - a).max() for a, b in zip(start, end, strict=True)]
     assert moved[0] == 0 < moved[1] < 1e-2 * min(moved[2:])
