@@ -200,8 +200,11 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         ndarray of float32 of shape (n_samples, n_classes)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, reset=False)
-        chunks = (X[start : start + _CHUNK] for start in range(0, len(X), _CHUNK))
+        return self._ask(validate_data(self, X, dtype=np.float32, reset=False))
+
+    def _ask(self, rows: np.ndarray) -> np.ndarray:
+        """Return the probabilities for features that need no check, float32 of shape (n, d)."""
+        chunks = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
         return np.concatenate([run_head(self.model_, chunk) for chunk in chunks])
 
     def predict(self, X):

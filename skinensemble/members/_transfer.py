@@ -314,7 +314,7 @@ validation_fraction, patience, callbacks, random_state, verbose
     def predict_proba(self, X):
         """Return class probabilities of images, shape (n_samples, n_classes)."""
         check_is_fitted(self)
-        return self.head_.predict_proba(self.body_.transform(X))
+        return self.head_._ask(self.body_.transform(X))
 
     def predict(self, X):
         """Return the most probable class of each image, shape (n_samples,)."""
