@@ -53,11 +53,11 @@ def arguments(parts, shape: Shape, seed: int, epochs: int) -> dict:
     parts : list of Part
     shape : Shape
     seed, epochs : int
-        The orders are functions of the seed and the epoch.
+        The orders are functions of the seed and the epoch, counted from 1.
     """
     if epochs * shape.n_batches * shape.width * len(parts) * 12 > _IN_ADVANCE:
         return {"x": batches_class()(parts, shape, seed)}
-    drawn = zip(*(draw(parts, shape, [seed, epoch]) for epoch in range(epochs)), strict=True)
+    drawn = zip(*(draw(parts, shape, [seed, epoch]) for epoch in range(1, epochs + 1)), strict=True)
     x, y, sample_weight = (np.concatenate(values).ravel() for values in drawn)
     size = shape.width * len(parts)
     own = {"batch_size": size, "steps_per_epoch": shape.n_batches}
@@ -91,7 +91,7 @@ def batches_class():
         def __init__(self, parts, shape: Shape, seed: int):
             super().__init__()
             # Keras looks into the first epoch, and ends that before it begins.
-            self.parts, self.shape, self.seed, self.epoch = parts, shape, seed, -1
+            self.parts, self.shape, self.seed, self.epoch = parts, shape, seed, 0
             self.drawn = draw(parts, shape, [seed, 0])
 
         def __len__(self):
