@@ -206,6 +206,7 @@ def test_two_fits_are_equal_and_other_seeds_are_not(data):
         {"warmup": 0.0},
         {"label_smoothing": 0.0},
         {"weight_decay": 0.5},
+        {"weight_decay": 0.0},
         {"units": (8,), "batch_normalization": True},
         {"pooling": "max"},
     ],
