@@ -30,6 +30,7 @@ VARIANTS = {
     "views nearer and otherwise lit": {"zoom": 1.3, "jitter": 0.1},
     "a quarter less is trained": {},
     "a quarter more is trained": {},
+    "larger images": {"image_size": 320},
     "the whole image, squashed": {"image_fit": "squash"},
     "the whole image, padded": {"image_fit": "pad"},
     "focal loss": {"loss": "focal"},

@@ -108,7 +108,7 @@ def _roomy(n_samples: int) -> int:
 
 
 def _compiled(head, n_heads: int, n_samples: int, model, steps: int):
-    """Return its key and a network, from a small cache: every traced graph stays in memory."""
+    """Return its key and a network, from a small cache: to trace one takes a second."""
     import keras
 
     shape = (n_heads, n_samples, model.input_shape[1], model.output_shape[1])
