@@ -39,6 +39,7 @@ VARIANTS = {
     "stronger class weights": {"class_weight": 0.5},
     "balanced class weights": {"class_weight": "balanced"},
     "no label smoothing": {"label_smoothing": 0.0},
+    "twice as much label smoothing": {"label_smoothing": 0.1},
     "mixup": {"mixup": 0.2},
     "moving average of the weights": {"ema": 0.99},
     "deep layers learn slower": {"layer_decay": 0.1},

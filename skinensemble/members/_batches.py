@@ -1,13 +1,15 @@
 """The batches that a stack of heads is trained on: numbers of rows, with classes and weights.
 
-Each has as many rows of every head, in an order of its own. Heads with fewer samples have fewer in
-each batch, filled up with more of their own, which weigh nothing: an epoch has the same number of
-batches for all.
+Each has as many rows of every head. Heads with fewer samples have fewer in each batch, filled up
+with more of their own, which weigh nothing in the loss: an epoch has the same number of batches for
+all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -45,8 +47,9 @@ class Shape(NamedTuple):
         return cls(calls * steps, steps, -(-longest // (calls * steps)))
 
 
-def arguments(parts, shape: Shape, seed: int, epochs: int) -> dict:
-    """Return what ``fit`` takes: arrays of all batches, or where these are large, a data set.
+@contextlib.contextmanager
+def arguments(parts, shape: Shape, seed: int, epochs: int) -> Iterator[dict]:
+    """Lend what ``fit`` takes: arrays of all batches, or where these are large, a data set.
 
     Parameters
     ----------
@@ -56,12 +59,14 @@ def arguments(parts, shape: Shape, seed: int, epochs: int) -> dict:
         The orders are functions of the seed and the epoch, counted from 1.
     """
     if epochs * shape.n_batches * shape.width * len(parts) * 12 > _IN_ADVANCE:
-        return {"x": batches_class()(parts, shape, seed)}
+        with contextlib.closing(batches_class()(parts, shape, seed)) as batches:
+            yield {"x": batches}
+        return
     drawn = zip(*(draw(parts, shape, [seed, epoch]) for epoch in range(1, epochs + 1)), strict=True)
     x, y, sample_weight = (np.concatenate(values).ravel() for values in drawn)
     size = shape.width * len(parts)
     own = {"batch_size": size, "steps_per_epoch": shape.n_batches}
-    return {"x": x, "y": y, "sample_weight": sample_weight, **own}
+    yield {"x": x, "y": y, "sample_weight": sample_weight, **own}
 
 
 def draw(parts, shape: Shape, seed) -> list[np.ndarray]:
@@ -75,7 +80,7 @@ def _of_head(part, shape: Shape, rng):
     ends = len(order) * np.arange(shape.n_batches + 1) // shape.n_batches
     sizes, place = np.diff(ends)[:, None], np.arange(shape.width)
     own = order.take(ends[:-1, None] + place, mode="wrap")
-    # Those of each batch sum to 1: they make the loss a mean over the head's own rows.
+    # Divided by their number: they make the loss a mean over the head's own rows.
     weight = np.where(place < sizes, part.weight[own], 0) / np.maximum(sizes, 1)
     return part.rows[own].astype(np.int32), part.y[own].astype(np.int32), weight.astype(np.float32)
 
@@ -103,5 +108,9 @@ def batches_class():
         def on_epoch_end(self):
             self.epoch += 1
             self.drawn = draw(self.parts, self.shape, [self.seed, self.epoch])
+
+        def close(self):
+            """Let go of the arrays: TensorFlow keeps every data set that it has read from."""
+            self.parts, self.drawn = [], []
 
     return Batches

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from itertools import pairwise
+from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -253,7 +254,7 @@ def _train(heads, parts, X, y, weight, groups) -> None:
     stack, validation = [], None
     for head, rows, moments in zip(heads, parts, _moments(X, parts), strict=True):
         head.classes_, encoded = check_labels(y[rows])
-        # Keras averages over a batch by its size: with mean 1 the learning rate keeps its meaning.
+        # The loss is a mean over rows: with weights of mean 1 the learning rate keeps its meaning.
         own = weight[rows] * _class_weight(head.class_weight, y[rows])
         own = own / own.mean()
         head.model_ = build_head(head, X.shape[1], len(head.classes_), seed)
@@ -290,7 +291,9 @@ def _callbacks(head, validation) -> list:
 
 
 def _refuse_diverged(head) -> None:
-    if not all(np.isfinite(weights).all() for weights in head.model_.get_weights()):
+    # Early stopping may have brought back the weights of before.
+    found = [*head.model_.get_weights(), head.history_["loss"]]
+    if not all(np.isfinite(values).all() for values in found):
         why = f"the loss is not finite after {len(head.history_['loss'])} epochs"
         remedy = "lower learning_rate, or check the features for extreme values"
         raise MemberError(message("training", type(head).__name__, why, remedy))
@@ -370,7 +373,7 @@ def _moments(X: np.ndarray, parts) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return mean and scale of each part of the rows, shape (n_features,), in one pass for all."""
     member = np.zeros((len(parts), len(X)))
     for own, rows in zip(member, parts, strict=True):
-        own[rows] = 1 / len(rows)
+        own += np.bincount(rows, minlength=len(X)) / len(rows)
     mean, square = np.zeros((2, len(parts), X.shape[1]))
     for start in range(0, len(X), _CHUNK):
         chunk = X[start : start + _CHUNK].astype(np.float64)
@@ -385,8 +388,8 @@ def _moments(X: np.ndarray, parts) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _class_weight(class_weight, y) -> np.ndarray:
-    if isinstance(class_weight, (int, float)):
-        return np.power(compute_sample_weight("balanced", y), class_weight, dtype=np.float32)
+    if isinstance(class_weight, Real):
+        return np.power(compute_sample_weight("balanced", y), float(class_weight), dtype=np.float32)
     return compute_sample_weight(class_weight, y).astype(np.float32)
 
 

@@ -102,12 +102,15 @@ def train_top(
         return history
     stopping = validation and early_stopping(params.patience, history, checkpoint.best)
     callbacks = _callbacks(params, name, stopping, checkpoint.callback(history, stopping))
-    with contextlib.closing(_batches(lesson, params, seed, checkpoint.epoch)) as batches:
+    with (
+        contextlib.closing(_batches(lesson, params, seed, checkpoint.epoch)) as batches,
+        contextlib.closing(_batches(validation or lesson, params, None, 0)) as others,
+    ):
         model.fit(
             batches,
             epochs=checkpoint.epoch if stopping and stopping.over else params.epochs,
             initial_epoch=checkpoint.epoch,
-            validation_data=validation and _batches(validation, params, None, 0),
+            validation_data=others if validation else None,
             callbacks=callbacks,
             shuffle=False,
             verbose=max(params.verbose - 1, 0),

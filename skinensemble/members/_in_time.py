@@ -8,7 +8,7 @@ __all__ = ["stop_in_time"]
 
 
 def stop_in_time() -> list:
-    """Return the callbacks that end a training within a batch; none where time does not matter.
+    """Return the callbacks that end a training within a few batches; none without a limit.
 
     What they raise leaves the checkpoint of the last whole epoch in place.
     """

@@ -47,7 +47,7 @@ class Part:
         Class indices.
     weight : ndarray of float32 of shape (n_rows,)
     mean, scale : ndarray of float32 of shape (n_features,)
-        Of the features of these samples.
+        Of the features of these samples, and of those set aside for early stopping.
     """
 
     model: keras.Model
@@ -83,21 +83,23 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
     shape = Shape.of(parts, batch_size)
     key, stack = _compiled(head, len(parts), _roomy(len(X)), parts[0].model, shape.steps)
     _start(stack, head.learning_rate, X, parts, seed)
-    history = stack.fit(
-        **arguments(parts, shape, seed, int(head.epochs)),
-        epochs=int(head.epochs),
-        validation_data=validation,
-        validation_batch_size=len(validation[0]) if validation else None,
-        callbacks=[*callbacks, *stop_in_time()],
-        shuffle=False,
-        verbose=head.verbose,
-    ).history
-    trained = [np.asarray(value) for value in stack.get_weights()[3:]]
+    with arguments(parts, shape, seed, int(head.epochs)) as batches:
+        history = stack.fit(
+            **batches,
+            epochs=int(head.epochs),
+            validation_data=validation,
+            validation_batch_size=len(validation[0]) if validation else None,
+            callbacks=[*callbacks, *stop_in_time()],
+            shuffle=False,
+            verbose=head.verbose,
+        ).history
+    trained = [variable.numpy() for variable in stack.weights[3:]]
     for at, part in enumerate(parts):
         shapes = [weight.shape for weight in part.model.weights]
         slices = [v.reshape(len(parts), *s)[at] for v, s in zip(trained, shapes, strict=True)]
         part.model.set_weights(slices)
-    _keep(key, stack)
+    if not head.callbacks:  # which may have done anything to it
+        _keep(key, stack)
     return [_history_of(history, at) for at in range(len(parts))]
 
 
@@ -113,7 +115,7 @@ def _compiled(head, n_heads: int, n_samples: int, model, steps: int):
 
     shape = (n_heads, n_samples, model.input_shape[1], model.output_shape[1])
     key = repr((shape, head.units, head.dropout, head.batch_normalization, head.activation))
-    key += repr((head.l2, head.learning_rate, steps))
+    key += repr((head.l2, steps))
     # Taken out while it is trained, for a callback may train another.
     stack = _cache().pop(key, None)
     if stack is None:
@@ -137,7 +139,8 @@ def _cache() -> OrderedDict:
 
 def _keep(key: str, stack) -> None:
     cache = _cache()
-    cache[key] = stack
+    if _n_bytes(stack) <= _MOST_BYTES:
+        cache[key] = stack
     while len(cache) > _MOST_STACKS or sum(map(_n_bytes, cache.values())) > _MOST_BYTES:
         cache.popitem(last=False)
 
@@ -179,7 +182,7 @@ def _start(stack, learning_rate: float, X, parts: list[Part], seed: int) -> None
         seed_layer(layer, number)
     for variable in stack.optimizer.variables:
         variable.assign(np.zeros(variable.shape, variable.dtype))
-    # A callback may have changed it, and it is one of the variables set to zero.
+    # It is one of the variables set to zero.
     stack.optimizer.learning_rate = learning_rate
     stack.stop_training = False
 

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
+from skinensemble.exceptions import InputError, message
 from skinensemble.features import BackboneFeatures
 from skinensemble.features._cut_body import CutBody
 from skinensemble.images import as_images
@@ -96,7 +97,8 @@ validation_fraction, patience, callbacks, random_state, verbose
         With `unfreeze`: parameter of the beta distribution by which activations and labels of two
         images are mixed [5]_; 0: none.
     ema : float or None, default=None
-        With `unfreeze`: momentum of the moving average of the weights that is kept in the end.
+        With `unfreeze`: momentum of the moving average of the weights that is kept in the end; not
+        with a `patience`, which keeps the best weights.
     view_mean : {"probability", "log"}, default="probability"
         With `unfreeze`: whether the views' probabilities are averaged, or their logarithms.
     checkpoint : path-like or None, default=None
@@ -354,6 +356,9 @@ validation_fraction, patience, callbacks, random_state, verbose
 
     def _check(self) -> None:
         check_params(type(self).__name__, self._resolved())
+        if self._tunes and None not in (self.ema, self.patience):
+            why = "early stopping keeps the best weights, not their average"
+            raise InputError(message("parameters", "ema, patience", why, "pass one of them"))
         if self.checkpoint is not None and self._tunes:
             usable_folder(self.checkpoint, "checkpoint")
 

@@ -126,7 +126,9 @@ class TunedTop:
             validation=validation,
             checkpoint=checkpoint,
         )
-        if not all(np.isfinite(values).all() for values in self.model_.get_weights()):
+        # Early stopping may have brought back the weights of before.
+        found = [*self.model_.get_weights(), self.history_.get("loss", ())]
+        if not all(np.isfinite(values).all() for values in found):
             why = f"the loss is not finite in epoch {len(self.history_.get('loss', ()))}"
             remedy = "lower learning_rate, or check the images"
             raise MemberError(message("training", params.backbone, why, remedy))

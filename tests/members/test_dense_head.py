@@ -311,6 +311,26 @@ def test_a_loss_that_is_not_finite_is_a_members_failure(data):
         DenseHead(**QUICK | {"learning_rate": 1e38}).fit(*data)
 
 
+def test_so_it_is_when_early_stopping_has_brought_back_what_was_before(data):
+    import keras
+
+    class Spoil(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                self.model.optimizer.learning_rate = 1e38
+
+    head = DenseHead(**QUICK | {"epochs": 9, "patience": 5, "callbacks": [Spoil()]})
+    with pytest.raises(MemberError, match="the loss is not finite after"):
+        head.fit(*data)
+
+
+@pytest.mark.parametrize("number", [np.int64(1), np.float32(0.5)])
+def test_a_power_of_the_class_weights_may_be_a_number_of_numpy(data, number):
+    own, plain = (DenseHead(**QUICK | {"class_weight": n}) for n in (number, number.item()))
+    proba = own.fit(*data).predict_proba(data[0])
+    np.testing.assert_array_equal(proba, plain.fit(*data).predict_proba(data[0]))
+
+
 def test_before_fit_it_says_so(data):
     for method in ("predict", "predict_proba"):
         with pytest.raises(ValueError, match="not fitted yet"):

@@ -349,6 +349,7 @@ def test_a_damaged_checkpoint_is_set_aside(data, tmp_path, damage):
         ({"image_size": (32, 48)}, "images of 32 × 48 pixels cannot be turned"),
         ({"epochs": 0}, r"epochs=0 \(at least 1\)"),
         ({"loss": "hinge", "ema": 1.0}, r"loss='hinge' .*ema=1.0"),
+        ({"ema": 0.9, "patience": 2}, "ema, patience – early stopping keeps the best weights"),
         ({"mixup": -1, "layer_decay": 0}, r"layer_decay=0 .*mixup=-1"),
         ({"view_mean": "median"}, "view_mean='median'"),
         ({"pooling": "mean"}, r"pooling='mean' \(avg or max\)"),

@@ -38,9 +38,9 @@ def batches_of(lengths, batch_size, seed=0, epochs=2):
     ]
     shape = Shape.of(parts, batch_size)
     assert shape.n_batches % shape.steps == 0
-    given = arguments(parts, shape, seed, epochs)
-    assert given["steps_per_epoch"] == shape.n_batches
-    drawn = [given[key].reshape(-1, given["batch_size"]) for key in ("x", "y", "sample_weight")]
+    with arguments(parts, shape, seed, epochs) as given:
+        assert given["steps_per_epoch"] == shape.n_batches
+        drawn = [given[key].reshape(-1, given["batch_size"]) for key in ("x", "y", "sample_weight")]
     return shape.n_batches, list(zip(*drawn, strict=True)), parts
 
 
@@ -79,6 +79,15 @@ def test_batches_drawn_in_time_teach_the_same(data, monkeypatch):
     for one, other in zip(in_advance, head.fit_each(X, y, parts), strict=True):
         np.testing.assert_allclose(one.history_["loss"], other.history_["loss"], rtol=1e-5)
         assert len(other.history_["loss"]) == head.epochs
+
+
+def test_what_was_drawn_in_time_is_let_go_of(monkeypatch):
+    monkeypatch.setattr(_batches, "_IN_ADVANCE", 0)
+    parts = [SimpleNamespace(rows=np.arange(9), y=np.arange(9) % 3, weight=np.ones(9))]
+    with arguments(parts, Shape.of(parts, 4), 0, 1) as given:
+        assert len(given["x"][0][0]) == 3
+    assert not given["x"].parts
+    assert not given["x"].drawn
 
 
 def test_a_callback_may_train_another_head(data):
@@ -217,6 +226,13 @@ def test_what_was_trained_with_a_network_is_let_go_of(monkeypatch):
         gc.collect()
         used.append(psutil.Process().memory_info().rss / X.nbytes)
     assert used[-1] - used[1] < 1.5
+
+
+def test_the_moments_count_a_row_as_often_as_it_is_there():
+    X = np.arange(5.0, dtype=np.float32)[:, None]
+    ((mean, scale),) = _moments(X, [np.array([0, 0, 4, 4, 4])])
+    drawn = X[[0, 0, 4, 4, 4]]
+    np.testing.assert_allclose([mean[0], scale[0]], [drawn.mean(), drawn.std()], rtol=1e-6)
 
 
 def test_one_that_diverges_is_a_members_failure(data):
