@@ -120,7 +120,7 @@ class CertificateWarning(UserWarning):
 
 
 class MemberWarning(UserWarning):
-    """A member of a stage failed and has no vote; the message names it and says what happened."""
+    """A member failed and has no vote, or is trained otherwise than asked; the message says why."""
 
 
 class ReferralWarning(UserWarning):

@@ -6,8 +6,9 @@ import hashlib
 import warnings
 
 import numpy as np
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _num_samples
 
 from skinensemble._paths import refuse_path
 from skinensemble.exceptions import (
@@ -31,23 +32,26 @@ __all__ = [
 ]
 
 
-def check_lengths(X, *columns) -> None:
+def check_lengths(X, **columns) -> None:
     """Check that there are as many labels, weights and lesions as samples.
 
     Parameters
     ----------
     X : array-like or sequence of length n_samples
-    *columns : array-like of length n_samples, or None
+    **columns : array-like of length n_samples, or None
+        By name.
 
     Raises
     ------
     InputError
-        When `X` is one path, whose letters would be counted.
-    ValueError
-        When the lengths differ.
+        When lengths differ, or `X` is one path, whose letters would be counted.
     """
     refuse_path(X)
-    check_consistent_length(X, *columns)
+    lengths = {name: _num_samples(one) for name, one in columns.items() if one is not None}
+    wrong = [f"{name} ({n})" for name, n in lengths.items() if n != _num_samples(X)]
+    if wrong:
+        why = f"X has {_num_samples(X)} samples"
+        raise InputError(message("lengths", ", ".join(wrong), why, "pass one value per sample"))
 
 
 def check_labels(y) -> tuple[np.ndarray, np.ndarray]:

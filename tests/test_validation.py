@@ -228,13 +228,15 @@ def test_what_has_no_bytes_has_no_digest(X):
 
 
 def test_lengths_that_differ_are_told_and_a_path_is_not_counted(tmp_path):
-    check_lengths(["a.jpg", "b.jpg"], [0, 1], None)
-    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[2, 3\]"):
-        check_lengths(["a.jpg", "b.jpg"], [0, 1, 1])
+    check_lengths(["a.jpg", "b.jpg"], y=[0, 1], groups=None)
+    with pytest.raises(
+        InputError, match=r"lengths: y \(3\), groups \(1\) – X has 2 samples – pass"
+    ):
+        check_lengths(["a.jpg", "b.jpg"], y=[0, 1, 1], sample_weight=[1, 1], groups=[0])
     with pytest.raises(InputError, match=r"'a\.jpg' – one path; a list .* – pass \[path\]"):
-        check_lengths("a.jpg", [0, 1])
+        check_lengths("a.jpg", y=[0, 1])
     with pytest.raises(InputError, match=r"one path; .* – pass a list of the files in it"):
-        check_lengths(tmp_path, [0, 1])
+        check_lengths(tmp_path, y=[0, 1])
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,9 @@ def resolve_cut(model: keras.Model, unfreeze: str | float) -> Cut | None:
     count = max(1, round(unfreeze * n_blocks)) if share else unfreeze
     if isinstance(unfreeze, bool) or not (whole or share) or not 1 <= count < n_blocks:
         why = f"{model.name} has {n_blocks} blocks"
-        remedy = f'pass 1 to {n_blocks - 1} of them, a share such as 0.3, "all", or a layer\'s name'
+        remedy = (
+            f'pass an int from 1 to {n_blocks - 1}, a share such as 0.3, "all", or a layer\'s name'
+        )
         raise InputError(message("unfreeze", repr(unfreeze), why, remedy))
     return blocks[n_blocks - 1 - int(count)]
 

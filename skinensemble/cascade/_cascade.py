@@ -155,7 +155,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
             return self._fit(X, y, sample_weight, groups)
 
     def _fit(self, X, y, sample_weight, groups):
-        check_lengths(X, y)
+        check_lengths(X, y=y)
         self.classes_, encoded = check_labels(y)
         mask = malignant_mask(self.classes_, self.malignant)
         self.malignant_ = self.classes_[mask]

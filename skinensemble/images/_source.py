@@ -45,10 +45,12 @@ class _Shared:
 
     def _make(self, position: int, wanted: tuple[int, int] | None, fit: str) -> np.ndarray:
         item = self.items[position]
+        assert item is not None
+        if wanted is None:
+            return np.array(decode(self.fetch(position), None) if isinstance(item, str) else item)
         if isinstance(item, str):
             return decode(self.fetch(position), wanted, fit)
-        assert item is not None
-        return item.copy() if wanted is None else fit_image(item, wanted, fit)
+        return fit_image(item, wanted, fit)
 
     def _seen(self, position: int, wanted: tuple[int, int]) -> bytes | None:
         """Return the digest of an image whose pixels are work to get, if it is as it was."""

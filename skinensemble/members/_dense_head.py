@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from itertools import pairwise
 from numbers import Real
 
@@ -12,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from skinensemble.exceptions import InputError, MemberError, message
+from skinensemble.exceptions import InputError, MemberError, MemberWarning, message
 from skinensemble.members._network import build_head, fold_scaling
 from skinensemble.members._run_head import run_head
 from skinensemble.members._stack import Part, train_side_by_side
@@ -59,7 +60,8 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         As in scikit-learn; a number is the power to which the balanced weights are raised: 0 is
         None and 1 is "balanced".
     validation_fraction : float, default=0.1
-        Share of the lesions set aside when there is a `patience`; else all are trained on.
+        Share of the lesions set aside when there is a `patience`; else all are trained on. Where
+        that is less than one of the rarest class, early stopping is left out with a MemberWarning.
     patience : int or None, default=None
         Stop early, after so many epochs without a better validation loss, and keep the best
         weights; None trains all epochs.
@@ -399,7 +401,14 @@ def _validation_split(head, y, groups, seed: int) -> tuple[np.ndarray, np.ndarra
     lesions = np.arange(len(y)) if groups is None else np.asarray(groups)
     names, first = np.unique(lesions, return_index=True)
     counts = np.bincount(y[first])
-    if fraction == 0 or counts[counts > 0].min() * fraction < 1:
+    rarest = counts[counts > 0].min()
+    if fraction == 0 or rarest * fraction < 1:
+        if fraction:
+            why = f"the rarest class has {rarest} lesions, and {fraction:g} of them is none"
+            remedy = "it trains all epochs; pass a larger validation_fraction, or patience=None"
+            warnings.warn(
+                message("early stopping", "left out", why, remedy), MemberWarning, stacklevel=2
+            )
         return np.arange(len(y)), np.arange(0)
     from sklearn.model_selection import train_test_split
 

@@ -100,6 +100,8 @@ def train_top(
         if params.verbose:
             say_finished(name, history)
         return history
+    if checkpoint.epoch and params.verbose:
+        print(f"{name}: goes on after epoch {checkpoint.epoch} of {params.epochs}", flush=True)
     stopping = validation and early_stopping(params.patience, history, checkpoint.best)
     callbacks = _callbacks(params, name, stopping, checkpoint.callback(history, stopping))
     with (

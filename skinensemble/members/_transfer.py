@@ -276,14 +276,13 @@ validation_fraction, patience, callbacks, random_state, verbose
         Raises
         ------
         InputError
-            When a parameter, images or labels cannot be used.
-        ValueError
-            When there are not as many labels, weights or lesions as images.
+            When a parameter, images or labels cannot be used, or there are not as many labels,
+            weights or lesions as images.
         """
         self._check()
         check_labels(y)
         X = as_images(X)
-        check_lengths(X, y, sample_weight, groups)
+        check_lengths(X, y=y, sample_weight=sample_weight, groups=groups)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
         self.body_ = self._body().fit(X)

@@ -76,7 +76,7 @@ def evaluate(
     types = encode_known(y, cascade.classes_, "the cascade")
     notes = [] if groups is not None else [_warn_ungrouped()]
     groups = np.arange(len(types)) if groups is None else np.asarray(groups)
-    check_lengths(X, types, groups)
+    check_lengths(X, y=types, groups=groups)
     malignant = cascade.malignant_mask_[types]
     weights = lesion_weights(groups, n_resamples, random_state)
     X = cascade.prepare(X)

@@ -227,7 +227,7 @@ class Stage(
             return self._fit(X, y, sample_weight, groups)
 
     def _fit(self, X, y, sample_weight, groups):
-        check_lengths(X, y)
+        check_lengths(X, y=y)
         self.classes_, encoded = check_labels(y)
         lesions = check_groups(groups, encoded, self.classes_)
         if sample_weight is not None:
@@ -382,7 +382,7 @@ class Stage(
             When samples were used for a certificate of this stage before.
         """
         check_is_fitted(self)
-        check_lengths(X, y)
+        check_lengths(X, y=y)
         encoded = encode_known(y, self.classes_, "the stage")
         lesions = check_groups(groups, encoded, self.classes_)
         X = self.prepare(X)

@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 from sklearn.utils import Bunch
 
 from skinensemble.comparison import Comparison, compare
-from skinensemble.engines import with_config
+from skinensemble.engines import get_config, with_config
 from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.metrics import Figure, lesion_weights
 from skinensemble.stage import Stage
@@ -193,12 +193,13 @@ class SearchResult:
         Raises
         ------
         InputError
-            When no candidate has been tried on all folds.
+            When no candidate has been tried on all folds, or networks run in another precision now.
         MemberError
             When a member fails; it names the member and what it raised.
         """
-        chosen = self.chosen(max_members)
-        data, members = self.data, [(name, dict(self.candidates)[name]) for name in chosen]
+        chosen, data = self.chosen(max_members), self.data
+        self._check_precision()
+        members = [(name, dict(self.candidates)[name]) for name in chosen]
         everything = [np.arange(len(data.targets))]
         train = delayed(with_config(data.fit))
         fitted = Parallel(n_jobs=self.n_jobs, prefer="threads")(
@@ -277,6 +278,13 @@ class SearchResult:
     def _check_finalists(self) -> None:
         if not self.finalists:
             raise InputError(message("committee", "no finalist", _NO_FINALIST, _MORE_TIME))
+
+    def _check_precision(self) -> None:
+        wanted, now = self.data.precision, get_config()["precision"]
+        if wanted != now:
+            why = f"the ballots of the search were cast in {wanted}"
+            remedy = f'call committee within config_context(precision="{wanted}")'
+            raise InputError(message("precision", repr(now), why, remedy))
 
     def _score(self, trial: Trial) -> float:
         return self.data.score(trial, self.scoring)

@@ -139,7 +139,7 @@ def search(
     check_scoring(scoring)
     rungs = plan_rungs(len(check_candidates(candidates)), n_finalists, factor, min_share)
     clock = _Clock(time_budget)
-    check_lengths(X, y)
+    check_lengths(X, y=y)
     classes, targets = check_labels(y)
     lesions = check_groups(groups, targets, classes)
     data = _make_data(

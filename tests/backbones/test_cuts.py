@@ -93,9 +93,10 @@ def test_a_cut_is_named_counted_or_a_share(mobilenet, unfreeze, cut):
     assert (found and found.name) == cut
 
 
-@pytest.mark.parametrize("unfreeze", [0, -1, 99, 1.5, 0.0, float("nan"), True, None, [1]])
+@pytest.mark.parametrize("unfreeze", [0, -1, 99, 1.5, 0.0, float("nan"), True, None, [1], 4.0])
 def test_numbers_that_are_no_cut(mobilenet, unfreeze):
-    with pytest.raises(InputError, match=r"unfreeze: .* – mobilenet_v2 has 16 blocks – pass 1 to"):
+    why = r"unfreeze: .* – mobilenet_v2 has 16 blocks – pass an int from 1 to 15, a share such"
+    with pytest.raises(InputError, match=why):
         resolve_cut(mobilenet, unfreeze)
 
 
@@ -117,5 +118,5 @@ def test_layers_that_are_no_cut(mobilenet, name, why):
 def test_a_network_that_can_hardly_be_cut_says_where():
     model = get_backbone("nasnet_mobile").build(None, 32, pooling=None)
     assert [cut.name for cut in block_cuts(model)] == ["stem_bn1"]
-    with pytest.raises(InputError, match="nasnet_mobile has 2 blocks – pass 1 to 1 of them"):
+    with pytest.raises(InputError, match="nasnet_mobile has 2 blocks – pass an int from 1 to 1, a"):
         resolve_cut(model, 3)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from skinensemble import DenseHead
-from skinensemble.exceptions import InputError, MemberError
+from skinensemble.exceptions import InputError, MemberError, MemberWarning
 from skinensemble.members._dense_head import _class_weight, _validation_split
 
 QUICK = {
@@ -221,16 +221,18 @@ def test_the_validation_part_shares_no_lesion_and_has_every_class(seed, fraction
     assert set(kind[lesion[held_out]]) == set(kind[lesion[train]]) == {0, 1, 2}
 
 
-@pytest.mark.parametrize(
-    ("counts", "patience", "fraction"),
-    [((50, 5), 3, 0.1), ((50, 50), None, 0.1), ((50, 1), 3, 0.5)],
-)
-def test_nothing_is_set_aside_without_patience_or_where_a_class_is_too_rare(
-    counts, patience, fraction
-):
-    head = DenseHead(patience=patience, validation_fraction=fraction)
-    train, held_out = _validation_split(head, np.repeat([0, 1], counts), None, 0)
-    assert (len(train), len(held_out)) == (sum(counts), 0)
+def test_nothing_is_set_aside_without_patience():
+    train, held_out = _validation_split(DenseHead(), np.repeat([0, 1], 50), None, 0)
+    assert (len(train), len(held_out)) == (100, 0)
+
+
+@pytest.mark.parametrize(("rarest", "fraction"), [(5, 0.1), (1, 0.5)])
+def test_where_a_class_is_too_rare_early_stopping_is_left_out_and_that_is_said(rarest, fraction):
+    head = DenseHead(patience=3, validation_fraction=fraction)
+    why = rf"left out – the rarest class has {rarest} lesions, and {fraction} of them is none – it"
+    with pytest.warns(MemberWarning, match=why):
+        train, held_out = _validation_split(head, np.repeat([0, 1], (50, rarest)), None, 0)
+    assert (len(train), len(held_out)) == (50 + rarest, 0)
 
 
 def test_groups_reach_the_validation_part(data):

@@ -68,11 +68,12 @@ def test_what_is_left_is_reckoned_from_the_epochs_done_here(capsys, clock, tmp_p
     with pytest.raises(KeyboardInterrupt):
         trained(capsys, callbacks=[Halt()], **options)
     lines = trained(capsys, verbose=1, **options)
-    assert [line.partition(":")[2].rpartition(", loss")[0] for line in lines] == [
+    assert lines[0].endswith(" on 24 images: goes on after epoch 2 of 5")
+    assert [line.partition(":")[2].rpartition(", loss")[0] for line in lines[1:]] == [
         " epoch 4 of 5",
         " 3 epochs in 40 s",
     ]
-    assert lines[0].endswith(", 10 s left")
+    assert lines[1].endswith(", 10 s left")
 
 
 @pytest.mark.parametrize(("verbose", "said"), [(0, 0), (2, 3)])

@@ -292,7 +292,8 @@ def test_unknown_labels_are_named(cascade, fresh):
 
 def test_lengths_that_differ_are_refused(cascade, fresh):
     X, y, lesions = fresh
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    n = len(y)
+    with pytest.raises(InputError, match=rf"lengths: y \({n - 1}\) – X has {n} samples"):
         evaluate(cascade, X, y[:-1], groups=lesions)
-    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+    with pytest.raises(InputError, match=rf"lengths: groups \({n - 1}\) – X has {n} samples"):
         evaluate(cascade, X, y, groups=lesions[:-1])

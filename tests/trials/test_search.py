@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -258,6 +259,15 @@ def test_a_committee_can_be_made_smaller(found):
     assert len(everyone.committee(max_members=1).members_) == 1
     with pytest.raises(InputError, match="max_members: 0 – a committee has members"):
         everyone.committee(max_members=0)
+
+
+def test_a_committee_of_other_precision_than_its_ballots_is_refused():
+    found = search(committee(), X, Y, groups=LESIONS, cv=2)
+    coarse = replace(found, data=replace(found.data, precision="bfloat16"))
+    with pytest.raises(
+        InputError, match=r"'float32' – .* were cast in bfloat16 – call committee w"
+    ):
+        coarse.committee()
 
 
 def test_the_comparison_asks_the_finalists(found):
