@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from skinensemble import evaluate, load, make_cascade, set_config
+from skinensemble import evaluate, load, make_candidates, make_cascade, set_config
 from skinensemble.datasets import load_ham10000
 
 BACKBONES = ("efficientnet_lite0", "efficientnet_lite2", "mobilenet_v2")
@@ -36,10 +37,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--unfreeze",
         nargs="+",
-        type=named_share,
-        default=[],
+        type=named(share),
+        default=[("", None)],
         metavar="[NAME=]SHARE",
         help="share of the blocks to fine-tune, as 0.4; after that NAME=SHARE for single backbones",
+    )
+    parser.add_argument(
+        "--epochs",
+        nargs="+",
+        type=named(numbers),
+        default=[("", ["auto"])],
+        metavar="[NAME=]N[,N…]",
+        help="the same; with several numbers a backbone has a member for each",
     )
     parser.add_argument("--checkpoint", help="folder from which a killed fine-tuning goes on")
     parser.add_argument("--diagnosis-voting", metavar="RULE", help="such as logit_adjusted")
@@ -48,24 +57,55 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--keep-folds", action="store_true", help="let the folds' networks vote")
     parser.add_argument("--output", type=Path, default=Path("ham10000-cascade.h5"))
     args = parser.parse_args()
-    names = [name for name, _ in args.unfreeze]
-    if names and names[0]:
-        parser.error("--unfreeze: first the share of all backbones, then those of single ones")
-    if len(set(names)) < len(names) or not {*names} <= {"", *args.backbones}:
-        parser.error(f"--unfreeze: one share for each of {', '.join(args.backbones)} at most")
+    for option, given in (("--unfreeze", args.unfreeze), ("--epochs", args.epochs)):
+        names = [name for name, _ in given]
+        if names[0]:
+            parser.error(f"{option}: first the value for all backbones, then those of single ones")
+        if len(set(names)) < len(names) or not {*names} <= {"", *args.backbones}:
+            parser.error(f"{option}: one value for each of {', '.join(args.backbones)} at most")
     return args
 
 
-def named_share(text: str) -> tuple[str, float]:
-    """Read the share of a backbone; no name where it is that of all."""
-    name, _, number = text.rpartition("=")
-    try:
-        share = float(number)
-    except ValueError:
-        share = 0.0
-    if not 0 < share < 1 or (not name and "=" in text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no share between 0 and 1, nor NAME=SHARE")
-    return name, share
+def named(read: Callable) -> Callable:
+    """Return what reads a value of a backbone; no name where it is that of all."""
+
+    def value(text: str):
+        name, _, rest = text.rpartition("=")
+        if not name and "=" in text:
+            raise ValueError
+        return name, read(rest)
+
+    value.__name__ = f"[NAME=]{read.__name__}"
+    return value
+
+
+def share(text: str) -> float:
+    """Read a share between 0 and 1."""
+    if not 0 < float(text) < 1:
+        raise ValueError
+    return float(text)
+
+
+def numbers(text: str) -> list[int]:
+    """Read positive numbers between commas."""
+    found = [int(word) for word in text.split(",")]
+    if min(found) < 1:
+        raise ValueError
+    return found
+
+
+def make_members(args: argparse.Namespace) -> list:
+    """Return a member for each backbone, or several that are trained for other lengths of time."""
+    weights = dict(pair.split("=", 1) for pair in args.weights)
+    shares, epochs = dict(args.unfreeze), dict(args.epochs)
+    options = {"store": args.store, "checkpoint": args.checkpoint, "verbose": 1}
+    if args.learning_rate:
+        options["learning_rate"] = args.learning_rate
+    members = []
+    for name in args.backbones:
+        own = {"unfreeze": shares.get(name, shares[""]), "epochs": epochs.get(name, epochs[""])}
+        members += make_candidates(name, weights=weights.get(name, "imagenet"), **own, **options)
+    return members
 
 
 def main() -> None:
@@ -80,23 +120,17 @@ def main() -> None:
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     train, test = next(folds.split(images, diagnoses, groups))
 
-    shares = dict(args.unfreeze)
     cascade = make_cascade(
-        *args.backbones,
+        *make_members(args),
         voting="threshold",
         min_sensitivity=0.95,
         diagnosis_voting=args.diagnosis_voting,
-        weights=dict(pair.split("=", 1) for pair in args.weights),
-        store=args.store,
-        unfreeze=shares.pop("", None),
-        checkpoint=args.checkpoint,
         cv=args.folds,
-        learning_rate=args.learning_rate or "auto",
         refit=not args.keep_folds,
+        shared_members=dict(args.unfreeze)[""] is not None,
         random_state=0,
         verbose=1,
     )
-    cascade.set_params(**{f"diagnosis__{name}__unfreeze": share for name, share in shares.items()})
     cascade.fit(images[train], diagnoses[train], groups=groups[train])
     print(f"\ntrained on {len(train)} images in {time.monotonic() - start:.0f} s\n", flush=True)
 

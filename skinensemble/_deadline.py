@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from numbers import Real
 from typing import Any
 
 from skinensemble.exceptions import InputError, TimeLimitError, message
@@ -116,7 +117,7 @@ def _run(
 def check_seconds(**limits: float | None) -> None:
     """Refuse limits that are not positive numbers of seconds, or None."""
     for name, value in limits.items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if value is not None and not (number and 0 < value < float("inf")):
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if value is not None and not (number and 0 < float(value) < float("inf")):
             why = "not a positive number of seconds"
             raise InputError(message(name, repr(value), why, "pass such as 3600, or None"))

@@ -15,6 +15,7 @@ References
 from __future__ import annotations
 
 import warnings
+from numbers import Real
 
 import numpy as np
 from scipy import special
@@ -92,7 +93,7 @@ class Referral(BaseEstimator):
             raise InputError(message("referral", given, "one of the two is needed", remedy))
         for name in ("min_accuracy", "confidence", "coverage"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < 1:
+            if value is not None and not (isinstance(value, Real) and 0 < float(value) < 1):
                 why = "not a number between 0 and 1"
                 raise InputError(message("referral", f"{name}={value!r}", why, "pass 0.95"))
 
@@ -204,7 +205,7 @@ def resolve_referral(refer) -> Referral:
     >>> resolve_referral(0.95)
     Referral(min_accuracy=0.95)
     """
-    if not isinstance(refer, (int, float, Referral)) or isinstance(refer, bool):
+    if not isinstance(refer, Real | Referral) or isinstance(refer, bool):
         remedy = "pass an accuracy such as 0.95, or Referral(coverage=0.8)"
         raise InputError(message("refer", repr(refer), "not a number or a Referral", remedy))
     found = clone(refer) if isinstance(refer, Referral) else Referral(float(refer))

@@ -321,7 +321,7 @@ def group_copies(X, y: np.ndarray, groups: np.ndarray | None) -> np.ndarray | No
         first, second = order[:-1], order[1:]
         odd = (content[first] == content[second]) & (values[first] != values[second])
         if odd.any():
-            pairs = zip(first[odd].tolist(), second[odd].tolist(), strict=True)
+            pairs = sorted(zip(first[odd].tolist(), second[odd].tolist(), strict=True))
             shown = first_few(f"rows {a} and {b}" for a, b in pairs)
             remedy = "correct the table, or leave the copies out"
             raise InputError(message("copies", shown, f"the same image has two {name}", remedy))

@@ -7,7 +7,7 @@ import pytest
 from committees import CODES, MALIGNANT, Recorder, Scripted, committee, lesion_table, notebook
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 
@@ -20,6 +20,23 @@ RULES = {
     "threshold": ThresholdVote(),
     "strict threshold": ThresholdVote("majority", min_sensitivity=0.96, confidence=0.9),
 }
+
+
+class Counting(GaussianNB):
+    """Counts the samples that it is shown once it is trained."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.counts = []
+        return super().fit(X, y, sample_weight)
+
+    def prepare(self, X):
+        if hasattr(self, "counts"):
+            self.counts.append(len(X))
+        return X
+
+    def predict_proba(self, X):
+        self.counts.append(len(X))
+        return super().predict_proba(X)
 
 
 @pytest.fixture(scope="module")
@@ -316,3 +333,45 @@ def test_the_members_of_a_calibrated_triage_diagnose(data, fresh, calibration):
 def test_pickle(plain, fresh):
     back = pickle.loads(pickle.dumps(plain))
     np.testing.assert_array_equal(back.predict_proba(fresh[0]), plain.predict_proba(fresh[0]))
+
+
+def test_what_cannot_be_trained_is_known_before_the_triage_is(data):
+    X, y, lesions = data
+    notes, told = notebook()
+    triage, diagnosis = Stage([("a", Recorder(told))]), Stage([("b", Perceptron())])
+    with pytest.raises(InputError, match=r"members: b .*predict_proba"):
+        Cascade(triage, diagnosis).fit(X, y, groups=lesions)
+    with pytest.raises(InputError, match="members"):
+        Cascade(Stage([Recorder(told)])).fit(X, y, groups=lesions)
+    with pytest.raises(InputError, match=r"lengths: sample_weight \(3\)"):
+        Cascade(triage).fit(X, y, groups=lesions, sample_weight=[1, 1, 1])
+    assert notes == []
+
+
+def test_tables_of_folds_that_read_alike_are_told_apart():
+    n = 3000
+    X, y, lesions = np.zeros((n, 2)), np.where(np.arange(n) % 2, "mel", "nv"), np.arange(n)
+    rows, first = np.arange(n), np.arange(n) // 500 % 2 == 0
+    other = first.copy()
+    other[[1200, 1700]] = ~other[[1200, 1700]]
+    tables = [[(rows[~one], rows[one]), (rows[one], rows[~one])] for one in (first, other)]
+    assert repr(tables[0]) == repr(tables[1])
+    stages = [Stage(committee(), cv=table) for table in tables]
+    with pytest.raises(InputError, match="must hold out the same lesions"):
+        Cascade(*stages, malignant=["mel"]).fit(X, y, groups=lesions)
+
+
+@pytest.mark.parametrize("route", ["soft", "hard"])
+def test_the_diagnosis_computes_on_no_more_than_it_is_asked_about(data, fresh, route):
+    X, y, lesions = data
+    stages = (Stage([("a", Counting())], cv=3) for _ in range(2))
+    cascade = Cascade(*stages, route=route, random_state=0).fit(X, y, groups=lesions)
+    new = fresh[0]
+    found = int(cascade.predict_malignant(new).sum())
+    assert 0 < found < len(new)
+    for ask in (cascade.verdicts, cascade.predict, cascade.predict_proba):
+        counts = cascade.diagnosis_.members_[0].counts
+        counts.clear()
+        ask(new)
+        everything = route == "soft" and ask != cascade.verdicts
+        assert max(counts) == (len(new) if everything else found)

@@ -4,12 +4,19 @@ import pickle
 import threading
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skinensemble._deadline import check_deadline, remaining, time_limit, with_deadline
-from skinensemble.exceptions import MemberError, TimeLimitError
+from skinensemble._deadline import (
+    check_deadline,
+    check_seconds,
+    remaining,
+    time_limit,
+    with_deadline,
+)
+from skinensemble.exceptions import InputError, MemberError, TimeLimitError
 
 
 def test_without_a_limit_nothing_ends():
@@ -62,3 +69,14 @@ def test_other_threads_and_processes_get_the_limit_that_was_in_force():
     assert found[0] is None and found[1] == pytest.approx(100, abs=1)
     assert pickle.loads(pickle.dumps(bound))() == pytest.approx(100, abs=1)
     assert remaining() is None
+
+
+@pytest.mark.parametrize("seconds", [np.int64(60), np.float32(0.5), 3, None])
+def test_seconds_are_numbers_of_any_kind(seconds):
+    check_seconds(time_limit=seconds)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, np.inf, np.nan, True, "60"])
+def test_what_are_no_seconds_is_refused(seconds):
+    with pytest.raises(InputError, match=r"time_limit: .* – not a positive number of seconds"):
+        check_seconds(time_limit=seconds)

@@ -4,12 +4,13 @@ import warnings
 
 import numpy as np
 import pytest
+from committees import MALIGNANT, committee, lesion_table
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from skinensemble import Referral
-from skinensemble.exceptions import InputError, ReferralWarning
+from skinensemble import Referral, Stage, cascade_around
+from skinensemble.exceptions import InputError, ReferralWarning, UngroupedWarning
 from skinensemble.referral import resolve_referral
 
 
@@ -113,3 +114,18 @@ def test_unlike_lengths_and_numbers_that_are_none_are_refused():
         Referral(0.9).fit([0.9, 0.8], [True])
     with pytest.raises(InputError, match=r"^confidence: values – none, or not finite"):
         Referral(0.9).fit([np.nan], [True])
+
+
+def test_a_cascade_around_a_stage_without_lesions_refers_too():
+    X, y, _ = lesion_table(200)
+    with pytest.warns(UngroupedWarning):
+        stage = Stage(committee(), cv=3).fit(X, y)
+    cascade = cascade_around(stage, malignant=MALIGNANT, refer=0.6)
+    assert cascade.diagnosis_referral_.n_lesions_ > 0
+
+
+@pytest.mark.parametrize("number", [np.float32(0.75), np.float64(0.75)])
+def test_numbers_of_numpy_are_numbers(number):
+    assert resolve_referral(number).min_accuracy == 0.75
+    with pytest.raises(InputError, match=r"min_accuracy='0\.95'"):
+        Referral("0.95").check()

@@ -294,3 +294,25 @@ def test_rules_that_do_not_fit_the_committee_are_refused_before_training(data):
     with pytest.raises(InputError, match="weights"):
         stage.set_params(voting=strict).fit(X, sides, groups=lesions)
     assert notes == []
+
+
+def test_a_vote_that_cannot_be_compared_is_trained_all_the_same_and_says_why(data, capsys):
+    X, y, lesions = data
+    few = np.isin(lesions, np.unique(lesions[y == "nv"])[2:]) & (y == "nv")
+    X, y, lesions = X[~few], y[~few], lesions[~few]
+    stage = Stage(committee(), voting="greedy", calibration="temperature", cv=2, verbose=1)
+    stage.fit(X, y, groups=lesions)
+    with pytest.raises(InputError, match="needs two lesions of each class"):
+        stage.compare(rules=())
+    why = "The vote could not be compared with its members. lesions: GreedyVote"
+    assert stage.earned().startswith(why)
+    assert capsys.readouterr().out.splitlines()[-1].startswith(why)
+
+
+def test_folds_may_come_from_a_generator(data):
+    X, y, lesions = data
+    splitter = StratifiedGroupKFold(3)
+    stages = [Stage(committee(), cv=cv) for cv in (splitter, splitter.split(X, y, lesions))]
+    one, other = (stage.fit(X, y, groups=lesions) for stage in stages)
+    np.testing.assert_array_equal(one.folds_, other.folds_)
+    np.testing.assert_array_equal(one.ballots_, other.ballots_)

@@ -3,13 +3,27 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from committees import committee, lesion_table
+from committees import Recorder, committee, lesion_table, notebook
+from sklearn.base import BaseEstimator, ClassifierMixin
 
 from skinensemble import SoftVote, Stage, ThresholdVote, load
 from skinensemble.exceptions import CertificateError, CertificateWarning, InputError
+from skinensemble.images import as_images
 from skinensemble.persistence import save
 
 TWO = np.array(["benign", "malignant"])
+
+
+class ByColour(ClassifierMixin, BaseEstimator):
+    """Says what it makes of the mean of an image, without having learnt anything."""
+
+    def fit(self, X, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        p = np.array([X[row].mean() / 255 for row in range(len(X))])
+        return np.stack([1 - p, p], axis=1)
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +100,43 @@ def test_certify_needs_two_classes():
     X, y, lesions = lesion_table(seed=9)
     with pytest.raises(InputError, match="between two classes, here are 5 – use it for triage"):
         stage.certify(X, y, groups=lesions)
+
+
+@pytest.mark.parametrize("criterion", ["youden", "specificity", [[0, 1], [5, 0]]])
+def test_certify_promises_a_sensitivity_whatever_the_threshold_was_tuned_by(two, criterion):
+    X, y, lesions = two
+    vote = ThresholdVote(criterion=criterion, min_specificity=0.8)
+    stage = Stage(committee(), voting=vote, cv=3).fit(X, y, groups=lesions)
+    X, y, lesions = lesion_table(200, codes=TWO, seed=9)
+    certificate = stage.certify(X, y, groups=lesions, min_sensitivity=0.9)
+    assert (certificate.promised, certificate.minimum) == ("sensitivity", 0.9)
+    assert certificate.bound >= 0.9
+
+
+def test_copies_of_an_image_prove_nothing_twice():
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), dtype=np.uint8)
+    sides = TWO[np.arange(30) % 2]
+    stage = Stage([("by colour", ByColour())], cv=3).fit(
+        as_images(images), sides, groups=np.arange(30)
+    )
+    fresh = np.random.default_rng(1).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
+    twice, y = as_images(np.concatenate([fresh, fresh])), np.tile(TWO[np.arange(60) % 2], 2)
+    with pytest.raises(
+        InputError, match=r"copies: rows 0 and 60, .* the same image has two lesions"
+    ):
+        stage.certify(twice, y, groups=np.arange(120))
+    with pytest.raises(CertificateError, match="30 malignant lesions cannot prove it"):
+        stage.certify(twice, y, groups=np.tile(np.arange(60), 2))
+
+
+def test_what_proves_nothing_is_refused_before_a_network_runs(two):
+    notes, told = notebook()
+    X, y, lesions = two
+    stage = Stage([("a", Recorder(told))], cv=3).fit(X, y, groups=lesions)
+    notes.clear()
+    few = lesion_table(60, codes=TWO, seed=9)
+    with pytest.raises(CertificateError, match="30 malignant lesions"):
+        stage.certify(*few[:2], groups=few[2])
+    with pytest.raises(InputError, match="the members were trained on these"):
+        stage.certify(X, y, groups=lesions)
+    assert notes == []

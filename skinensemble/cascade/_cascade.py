@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skinensemble._deadline import check_seconds, remaining, time_limit
 from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
 from skinensemble.cascade._decide import BallotDecisions
-from skinensemble.cascade._early import ask_all, ask_triage, check_early, decide
+from skinensemble.cascade._early import ask_all, ask_triage, check_early, decide, get_ready
 from skinensemble.cascade._saved import ROUTES, SavedCascade
 from skinensemble.cascade._stages import (
     adopt_members,
@@ -21,7 +21,6 @@ from skinensemble.cascade._stages import (
 from skinensemble.cascade._stream import stream
 from skinensemble.cascade._verdicts import follow
 from skinensemble.cascade._withhold import learn_referrals
-from skinensemble.committee import prepare_all
 from skinensemble.exceptions import InputError, message
 from skinensemble.referral import resolve_referral
 from skinensemble.stage import EarlyDecision, Stage
@@ -155,7 +154,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
             return self._fit(X, y, sample_weight, groups)
 
     def _fit(self, X, y, sample_weight, groups):
-        check_lengths(X, y=y)
+        check_lengths(X, y=y, sample_weight=sample_weight)
         self.classes_, encoded = check_labels(y)
         mask = malignant_mask(self.classes_, self.malignant)
         self.malignant_ = self.classes_[mask]
@@ -185,9 +184,13 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         return self._copy_feature_names()
 
     def prepare(self, X):
-        """Let the members of both stages do their shared work on `X` once; see `Stage`."""
+        """Let the members of both stages do their shared work on `X` once; see `Stage`.
+
+        With ``route="hard"`` those of the triage only: what the diagnosis needs of the samples that
+        are found malignant follows when they are.
+        """
         check_is_fitted(self)
-        return prepare_all([*self.triage_.members_, *self.diagnosis_.members_], X)
+        return get_ready(self, X, types=self.route == "soft")
 
     def malignant_proba(self, X, *, prevalence=None):
         """Return the pooled probability of malignancy.
@@ -354,9 +357,11 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         """Return both stages, not fitted."""
         given = self.diagnosis if self._shares_members else self.triage
         first = make_stage(*DEFAULT_BACKBONES) if given is None else clone(given)
+        first.check_members()
         if self._shares_members:
             return shared_triage(first, self.malignant_, self.triage), first
         diagnosis = make_diagnosis(first) if self.diagnosis is None else clone(self.diagnosis)
+        diagnosis.check_members()
         return collapse_finished(first, self.classes_, self.malignant_), diagnosis
 
     def _referrals(self):

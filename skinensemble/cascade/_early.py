@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 
 from skinensemble.cascade._withhold import accepted
-from skinensemble.committee import accept_all
+from skinensemble.committee import accept_all, prepare_all
 from skinensemble.exceptions import InputError, message
 from skinensemble.stage import EarlyDecision
 from skinensemble.voting._settled import equal_ends, has_lead
@@ -30,11 +30,16 @@ def check_early(early_exit: bool, prevalence) -> None:
         raise InputError(message("prevalence", repr(prevalence), why, remedy))
 
 
-def get_ready(cascade, X, early_exit: bool):
-    """Let the members do their shared work on `X`; with an early exit no network runs yet."""
-    if not early_exit:
-        return cascade.prepare(X)
-    return accept_all([*cascade.triage_.members_, *cascade.diagnosis_.members_], X)
+def get_ready(cascade, X, early_exit: bool = False, *, types: bool):
+    """Let the members do their shared work on `X`; with an early exit no network runs yet.
+
+    Those of the diagnosis do theirs only if all its `types` are wanted; else when they are asked.
+    """
+    triage, diagnosis = cascade.triage_.members_, cascade.diagnosis_.members_
+    X = accept_all([*triage, *diagnosis], X)
+    if early_exit:
+        return X
+    return prepare_all([*triage, *diagnosis] if types else triage, X)
 
 
 def ask_all(cascade, X, prevalence=None):
@@ -126,7 +131,7 @@ def ask_diagnosis(cascade, X, malignant, early_exit=False, *, withhold=False):
 def decide(cascade, X, prevalence, early_exit: bool) -> EarlyDecision:
     """Return what :meth:`Cascade.predict` gives, and who was asked."""
     check_early(early_exit, prevalence)
-    X = get_ready(cascade, X, early_exit)
+    X = get_ready(cascade, X, early_exit, types=cascade.route == "soft")
     ballots, asked = ask_triage(cascade, X, early_exit, prevalence=prevalence)
     malignant = cascade._sides(ballots, prevalence)[1]
     n, n_members = len(malignant), len(cascade.diagnosis_.members_)

@@ -91,7 +91,7 @@ def make_cascade(
     shared = {"weights": weights, "cv": cv, "verbose": verbose, **options}
     triage = make_stage(*backbones, voting=voting, **shared).set_params(calibration=calibration)
     of_types = _for_types(voting) if diagnosis_voting is None else diagnosis_voting
-    share = options.get("unfreeze") is not None if shared_members is None else shared_members
+    share = options.get("unfreeze") not in (None, 0) if shared_members is None else shared_members
     return Cascade(
         triage.voting_rule() if share else triage,
         make_diagnosis(triage, of_types),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
@@ -34,14 +36,19 @@ def common_folds(stages, y: np.ndarray, groups, classes, random_state=None) -> n
         When they would hold out different lesions.
     """
     # A splitter that both have is asked once: it may shuffle without a seed.
-    asked = {repr(stage.cv): stage.cv for stage in stages}
+    asked = {_identity(stage.cv): stage.cv for stage in stages}
     options = {"classes": classes, "random_state": random_state}
     tables = [lesion_folds(y, groups, cv, **options) for cv in asked.values()]
     if not np.array_equal(tables[0], tables[-1]):
         why = "the ballots of both stages are joined, so they must hold out the same lesions"
-        shown = " and ".join(f"cv={cv:.60}" for cv in asked)
+        shown = " and ".join(f"cv={stage.cv!r:.60}" for stage in stages)
         raise InputError(message("folds", shown, why, "give both stages the same cv"))
     return tables[0]
+
+
+def _identity(cv) -> str | int:
+    # Long tables of rows that differ may read the same.
+    return repr(cv) if cv is None or isinstance(cv, Integral) or hasattr(cv, "split") else id(cv)
 
 
 def collapse_finished(triage: Stage, classes: np.ndarray, malignant: np.ndarray) -> Stage:

@@ -29,7 +29,7 @@ Said = tuple[np.ndarray, np.ndarray]
 def follow(cascade, X, prevalence, early_exit: bool) -> list[Verdict]:
     """Return the verdicts of :meth:`Cascade.verdicts`."""
     check_early(early_exit, prevalence)
-    X = get_ready(cascade, X, early_exit)
+    X = get_ready(cascade, X, early_exit, types=False)
     triage = ask_triage(cascade, X, early_exit, prevalence=prevalence, withhold=True)
 
     def ask(rows: np.ndarray) -> Said:

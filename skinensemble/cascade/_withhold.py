@@ -30,8 +30,9 @@ def learn_referrals(cascade) -> tuple[Referral | None, Referral | None]:
     best, given = best_malignant(cascade, types.ballots_[rows])
     # A false alarm has the wrong type whatever the type: the side counts as well.
     sure, right = given * sides[rows, 1], best == types.targets_[rows]
+    lesions = None if stage.lesions_ is None else stage.lesions_[rows]
     with _saying("diagnosis of what is found malignant"):
-        return triage, clone(rule).fit(sure, right, stage.lesions_[rows])
+        return triage, clone(rule).fit(sure, right, lesions)
 
 
 @contextmanager

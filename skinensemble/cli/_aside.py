@@ -131,7 +131,7 @@ def _weights(text: str) -> tuple[str, str | None]:
 
 
 def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 0.5:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 0.5")
+    value = number_or_name(text)
+    if isinstance(value, str) or not 0 <= value <= 0.5:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 0.5")
     return value

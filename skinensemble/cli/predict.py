@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from skinensemble.cli._aside import number_or_name
 from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._light import is_light, start_again, try_out
 from skinensemble.cli._outputs import add_force, check_output
@@ -118,6 +119,9 @@ def _check_resume(args: argparse.Namespace) -> None:
         why = "it goes on with one file of verdicts"
         remedy = "pass --output and neither --isic nor --force"
         raise UsageError(message("--resume", "alone", why, remedy))
+    if args.resume and args.prevalence == "estimate":
+        why = "the images that are left suggest another prevalence than all did"
+        raise UsageError(message("--resume", "with --prevalence estimate", why, "pass a share"))
 
 
 def _check_early_exit(args: argparse.Namespace) -> None:
@@ -130,7 +134,7 @@ def _check_early_exit(args: argparse.Namespace) -> None:
 def _check_same_model(results: VerdictCsv, cascade, args: argparse.Namespace) -> None:
     """Answer the first image of the file again: rows of two models must not be mixed."""
     known = results.first_answer()
-    if known is None or args.prevalence == "estimate" or not Path(known["file"]).is_file():
+    if known is None or not Path(known["file"]).is_file():
         return
     (row,) = _predict(cascade, [known["file"]], args, quiet=True)
     for key in ("p_malignant", "threshold"):
@@ -239,13 +243,22 @@ def _files(given: Sequence[str]) -> list[str]:
         folder = Path(name).expanduser()
         if folder.is_dir():
             index = ImageIndex(folder)
-            files += [index.path(file) for file in index.files]
+            files += map(index.path, sorted([*index.files, *index.formats]))
+            _say_links(name, index.links)
         else:
             files.append(str(folder))
     if files and not any(Path(file).exists() for file in files):
         why = "there is no such file"  # known before the networks are loaded
         raise ImageReadError(message("images", first_few(files), why, "correct the paths"))
     return files
+
+
+def _say_links(folder: str, links: dict[str, str]) -> None:
+    """Warn of links that are not followed: they have no row."""
+    if links:
+        shown = first_few(f"{name} ({why})" for name, why in links.items())
+        text = message("links", f"{len(links)} in {folder}", shown, "pass the files they stand for")
+        warnings.warn(text, UserWarning, stacklevel=4)
 
 
 def _predict(
@@ -308,9 +321,11 @@ def _rounded(number: float | None) -> float | None:
 def _prevalence(text: str) -> float | str:
     if text == "estimate":
         return text
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    value = number_or_name(text)
+    if isinstance(value, str) or not 0 < value < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a share between 0 and 1 nor estimate"
+        )
     return value
 
 

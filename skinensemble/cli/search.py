@@ -103,7 +103,10 @@ def _add_halving(group) -> None:
         help="such as 90s, 30m or 2h (default: as long as it takes)",
     )
     group.add_argument(
-        "--max-members", type=int, metavar="N", help="of the committee (default: as many as help)"
+        "--max-members",
+        type=_members,
+        metavar="N",
+        help="of the committee (default: as many as help)",
     )
 
 
@@ -131,9 +134,11 @@ def _add_run(group) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Search, show, save, judge."""
+    import numpy as np
+
     from skinensemble.cascade import cascade_around
     from skinensemble.exceptions import InputError
-    from skinensemble.taxonomy import MALIGNANT
+    from skinensemble.taxonomy import MALIGNANT, malignant_mask
     from skinensemble.trials import search
 
     try:
@@ -145,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
     check_malignant(args, data)
     train, test = hold_out(data, args)
     malignant = tuple(args.malignant or MALIGNANT)
+    malignant_mask(np.unique(train.target), malignant)  # raises where there is but one side
     _check_certificate(voting, train, malignant)
     load_keras(args)
     with progress_on_stderr(args.quiet):
@@ -210,8 +216,7 @@ def _check_certificate(voting, train: Data, malignant) -> None:
     from skinensemble.voting import resolve_voting_rule
 
     sides = np.isin(train.target, malignant).astype(int)
-    if sides.any():
-        resolve_voting_rule(voting).check_targets(sides, train.groups)
+    resolve_voting_rule(voting).check_targets(sides, train.groups)
 
 
 def _outputs(args: argparse.Namespace) -> tuple[Path, Path]:
@@ -246,6 +251,12 @@ def _write_leaderboard(found, folder: Path) -> None:
 
 def _alternatives(text: str) -> list:
     return [None if word == "none" else number_or_name(word) for word in comma_list(text)]
+
+
+def _members(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 or more")
+    return int(text)
 
 
 def _units(value) -> tuple[int, ...]:

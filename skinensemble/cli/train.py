@@ -193,7 +193,7 @@ def _build(args: argparse.Namespace):
     )
     # The heads say nothing by themselves: a line for each shows that something goes on.
     lines = int(not args.quiet)
-    if args.unfreeze is None:
+    if args.unfreeze in (None, 0):
         cascade.set_params(triage__verbose=lines)
     return cascade.set_params(diagnosis__verbose=lines)
 

@@ -23,6 +23,7 @@ from skinensemble.voting import (
     resolve_voting_rule,
     rule_name,
 )
+from skinensemble.voting._over import RuleOverBase
 
 # Quick to learn: the comparison is made after every fit. Stacking, by name, takes longer.
 RULES = ("majority", "weighted_majority", "soft", "geometric", "median", "greedy")
@@ -134,13 +135,13 @@ class _Bank:
 def _voters(bank: _Bank, names, voting, rules):
     """Kind, name, decisions and probabilities of members, rules and last the vote; and notes."""
     own, notes = resolve_voting_rule(voting), []
-    if isinstance(own, ThresholdVote):
+    plain = _without_threshold(own)
+    if plain is not own:
         notes.append(
             "All are judged without the threshold: thresholds tuned for each would differ by chance"
             " more than the votes do."
         )
-        voting = own.base
-        own = resolve_voting_rule(voting)
+        voting = own = plain
     alone: VotingRule = SoftVote()
     if isinstance(own, LogitAdjustedVote):
         notes.append("Each member is adjusted as the vote is, by a power of its own.")
@@ -159,6 +160,17 @@ def _voters(bank: _Bank, names, voting, rules):
         except InputError as error:
             notes.append(f"The rule {name} could not be compared. {error}")
     return [*voters, ("vote", rule_name(voting), *vote)], notes
+
+
+def _without_threshold(rule: VotingRule) -> VotingRule:
+    """Return what a rule does before it decides at a threshold; itself where it has none."""
+    if isinstance(rule, ThresholdVote):
+        return rule.base_rule()
+    if not isinstance(rule, RuleOverBase):
+        return rule
+    base = rule.base_rule()
+    plain = _without_threshold(base)
+    return rule if plain is base else clone(rule).set_params(base=plain)
 
 
 def _values(y, decided, proba, weights) -> dict[str, np.ndarray]:

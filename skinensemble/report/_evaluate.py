@@ -25,7 +25,13 @@ from skinensemble.report._report import Report, Row
 from skinensemble.routing import joint_proba
 from skinensemble.stage import Stage
 from skinensemble.thresholds import lesion_scores
-from skinensemble.validation import check_lengths, content_digests, encode_known
+from skinensemble.validation import (
+    check_groups,
+    check_lengths,
+    content_digests,
+    encode_known,
+    group_copies,
+)
 from skinensemble.voting import SoftVote, VotingRule, resolve_voting_rule, rule_name
 
 __all__ = ["evaluate"]
@@ -70,16 +76,19 @@ def evaluate(
     Raises
     ------
     InputError
-        When a label is unknown to the cascade, or lengths differ.
+        When a label is unknown to the cascade, lengths differ, a lesion is missing or has two
+        diagnoses, or copies of one image are said to be several lesions.
     """
     check_is_fitted(cascade)
     types = encode_known(y, cascade.classes_, "the cascade")
-    notes = [] if groups is not None else [_warn_ungrouped()]
-    groups = np.arange(len(types)) if groups is None else np.asarray(groups)
     check_lengths(X, y=types, groups=groups)
+    notes = [] if groups is not None else [_warn_ungrouped()]
+    groups = None if groups is None else check_groups(groups, types, cascade.classes_)
     malignant = cascade.malignant_mask_[types]
-    weights = lesion_weights(groups, n_resamples, random_state)
     X = cascade.prepare(X)
+    groups = group_copies(X, types, groups)
+    groups = np.arange(len(types)) if groups is None else groups
+    weights = lesion_weights(groups, n_resamples, random_state)
     ballots = [stage.cast(X) for stage in (cascade.triage_, cascade.diagnosis_)]
     notes += [*_notes_on(cascade, X), *_missing_from(cascade)]
     decided = cascade.decide_sides(ballots[0])
@@ -100,7 +109,7 @@ def evaluate(
             if referral is not None
         },
         earned={
-            name: stage.compare(rules=(), n_resamples=200).sentence
+            name: stage.earned()
             for name, stage in (("triage", cascade.triage_), ("diagnosis", cascade.diagnosis_))
             if len(stage.members_) > 1
         },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Bunch
@@ -19,9 +21,9 @@ from skinensemble.committee import (
     prepare_all,
     stack_ballots,
 )
-from skinensemble.comparison import compare
 from skinensemble.engines import get_config
 from skinensemble.stage._checked import CheckedStage
+from skinensemble.stage._compared import ComparedStage
 from skinensemble.stage._described import DescribedStage
 from skinensemble.stage._early import EarlyStage
 from skinensemble.stage._saved import SavedStage
@@ -48,7 +50,13 @@ __all__ = ["Stage"]
 
 
 class Stage(
-    SavedStage, CheckedStage, DescribedStage, EarlyStage, ClassifierMixin, _BaseComposition
+    SavedStage,
+    CheckedStage,
+    ComparedStage,
+    DescribedStage,
+    EarlyStage,
+    ClassifierMixin,
+    _BaseComposition,
 ):
     """A committee of classifiers that votes.
 
@@ -235,13 +243,12 @@ class Stage(
         seed = self._seed()
         # What cannot work must fail now, not after hours of training.
         self.check_rule(encoded, lesions)
-        lesion_folds(encoded, lesions, self.cv, classes=self.classes_)
+        cv = list(self.cv) if isinstance(self.cv, Iterator) else self.cv  # it is asked twice
+        lesion_folds(encoded, lesions, cv, classes=self.classes_)
         members = [member for _, member in self.members]
         X = (accept_all if self.tolerance().watchful else prepare_all)(members, X)
         lesions = group_copies(X, encoded, lesions)
-        self.folds_ = lesion_folds(
-            encoded, lesions, self.cv, classes=self.classes_, random_state=seed
-        )
+        self.folds_ = lesion_folds(encoded, lesions, cv, classes=self.classes_, random_state=seed)
         data = (X, self.classes_[encoded], sample_weight, lesions)
         voters, ballots, self.failures_ = cross_fit(
             self.members,
@@ -291,7 +298,7 @@ class Stage(
         self.pool(ballots)
         self._certified = None
         if self.verbose and len(voters) > 1:
-            print(self.compare(rules=(), n_resamples=200).sentence, flush=True)
+            print(self.earned(), flush=True)
         return self
 
     def ballots(self, X):
@@ -372,7 +379,8 @@ class Stage(
         Raises
         ------
         InputError
-            When samples were trained on, labels are unknown or there are not two classes.
+            When samples were trained on, labels are unknown, there are not two classes, or copies
+            of one image are said to be several lesions.
         CertificateError
             When the positive lesions are too few.
 
@@ -385,43 +393,20 @@ class Stage(
         check_lengths(X, y=y)
         encoded = encode_known(y, self.classes_, "the stage")
         lesions = check_groups(groups, encoded, self.classes_)
-        X = self.prepare(X)
+        # Whatever the threshold was tuned by before.
+        promise = {"criterion": "sensitivity", "min_sensitivity": min_sensitivity}
+        promise["confidence"] = confidence
+        # What proves nothing is known before the networks run.
+        ThresholdVote(**promise).check_targets(encoded, lesions)
+        X = accept_all(self.members_, X)
         refuse_trained(X, self.digests_)
+        lesions = group_copies(X, encoded, lesions)
+        X = self.prepare(X)
         self.voting_ = ThresholdVote.held_out(
-            self.voting_,
-            self.ballots(X),
-            encoded,
-            groups=lesions,
-            min_sensitivity=min_sensitivity,
-            confidence=confidence,
+            self.voting_, self.ballots(X), encoded, groups=lesions, **promise
         )
         self._certified, self.precision_ = note_use(X, self._certified), get_config()["precision"]
         return self.voting_.certificate_
-
-    def compare(self, **options):
-        """Ask the out-of-fold ballots whether the vote earns its keep; nothing is trained.
-
-        Parameters
-        ----------
-        **options
-            `rules`, `n_resamples` and `random_state` of
-            :func:`~skinensemble.comparison.compare`; ``rules=()`` compares with the members only.
-
-        Returns
-        -------
-        Comparison
-            Prints as a table and one sentence.
-        """
-        check_is_fitted(self)
-        return compare(
-            self.ballots_,
-            self.targets_,
-            names=self._names,
-            folds=self.folds_,
-            groups=self.lesions_,
-            voting=self.voting_,
-            **options,
-        )
 
     @property
     def _names(self) -> list[str]:

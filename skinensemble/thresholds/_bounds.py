@@ -83,7 +83,9 @@ def lesions_needed(min_sensitivity: float = 0.95, confidence: float = 0.95) -> i
     59
     """
     check_promise(min_sensitivity, confidence)
-    return int(np.ceil(np.log1p(-confidence) / np.log(min_sensitivity)))
+    exact = np.log1p(-confidence) / np.log(min_sensitivity)
+    # A quotient that is whole must not become one more by rounding.
+    return max(int(np.ceil(exact - 1e-9)), 1)
 
 
 def allowed_misses(
@@ -130,7 +132,8 @@ def allowed_misses(
         asked = f"{promised} ≥ {min_sensitivity:g} with confidence {confidence:g}"
         raise CertificateError(message("certificate", asked, why, remedy))
     violation = special.bdtr(np.arange(n_lesions), n_lesions, 1 - min_sensitivity)
-    return int(np.searchsorted(violation, 1 - confidence, side="right")) - 1
+    # With as few as are needed, rounding may hide that none missed is enough.
+    return max(int(np.searchsorted(violation, 1 - confidence, side="right")) - 1, 0)
 
 
 def check_promise(minimum: float, confidence: float, promised: str = "sensitivity") -> None:

@@ -82,6 +82,8 @@ def tune_threshold(
         found = [(reduced >= t).astype(int) for t in candidates]
         values = np.array([criterion(labels, each) for each in found], dtype=float)
     else:
+        # Where false alarms are dear, to call none malignant may be best.
+        candidates = np.append(candidates, np.nextafter(candidates[-1], np.inf))
         values = _value(criterion, *_counts(reduced, truth, candidates))
     # Two thresholds of the same worth differ by rounding.
     return float(candidates[np.argmax(np.round(values, 12))])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import joblib
 from sklearn.model_selection import ParameterGrid
 
 from skinensemble.backbones import get_backbone
@@ -56,12 +58,12 @@ def make_candidates(*backbones, weights="imagenet", **options) -> list[tuple[str
     _check_space(backbones, options)
     grid = {key: value if isinstance(value, list) else [value] for key, value in options.items()}
     varied = [key for key in sorted(grid) if len(grid[key]) > 1]
-    found = {}
+    found: dict[str, Any] = {}
     for backbone, source in weights_of(backbones, weights).items():
         for params in map(_with_effect, ParameterGrid(grid)):
             shown = [f"{key}={_short(params[key])}" for key in varied if key in params]
             member = TransferClassifier(backbone, weights=source, **params)
-            found[", ".join([backbone, *shown])] = member
+            found[_free(", ".join([backbone, *shown]), member, found)] = member
     # Where nothing is fine-tuned, combinations that differ in nothing else come last.
     return sorted(found.items(), key=lambda item: backbones.index(item[1].backbone))
 
@@ -98,6 +100,13 @@ def _with_effect(params: dict[str, Any]) -> dict[str, Any]:
     fine_tuning = set(TransferClassifier().get_params()) - set(DenseHead().get_params())
     idle = fine_tuning - {"unfreeze", "image_size", "pooling", "image_fit", "store"}
     return {key: value for key, value in params.items() if key not in idle}
+
+
+def _free(name: str, member, found: dict[str, Any]) -> str:
+    """Return the name, with a number where another candidate reads the same."""
+    names = (name if n == 1 else f"{name} ({n})" for n in itertools.count(1))
+    same = joblib.hash(member)
+    return next(n for n in names if n not in found or joblib.hash(found[n]) == same)
 
 
 def _short(value) -> str:

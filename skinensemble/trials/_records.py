@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -20,6 +22,21 @@ __all__ = ["Records"]
 
 # What a classifier says, where it keeps things and how many help changes no ballot.
 _IDLE = ("verbose", "n_jobs", "store", "checkpoint")
+
+
+def _content(weights):
+    """Return what stands for weights: of a file its digest, for the name may be that of others."""
+    try:
+        path, status = Path(weights), Path(weights).stat()
+    except (OSError, TypeError, ValueError):
+        return weights
+    return _digest_of_file(path, status.st_mtime_ns, status.st_size) if path.is_file() else weights
+
+
+@functools.lru_cache(maxsize=64)
+def _digest_of_file(path: Path, _changed: int, _size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Records:
@@ -80,10 +97,16 @@ class Records:
     def _path(self, name: str, member, share: float) -> Path | None:
         if self.folder is None:
             return None
+        params = member.get_params()
+        changed = {key: None for key in params if key.rpartition("__")[2] in _IDLE}
+        changed |= {
+            key: _content(value)
+            for key, value in params.items()
+            if key.rpartition("__")[2] == "weights"
+        }
         quiet = clone(member)
-        idle = [key for key in member.get_params() if key.rpartition("__")[2] in _IDLE]
-        if idle:
-            quiet.set_params(**dict.fromkeys(idle))
+        if changed:
+            quiet.set_params(**changed)
         try:
             identity = joblib.hash(quiet)
         except Exception:  # of any kind: a lambda, or a class that pickles in a way of its own

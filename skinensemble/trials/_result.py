@@ -200,24 +200,26 @@ class SearchResult:
         chosen, data = self.chosen(max_members), self.data
         self._check_precision()
         members = [(name, dict(self.candidates)[name]) for name in chosen]
+        held_out = [data.folds == k for k in range(data.folds.max() + 1)]
+        stage = Stage(
+            members,
+            voting=self._rule() if voting is None else voting,
+            cv=[(np.flatnonzero(~k), np.flatnonzero(k)) for k in held_out],
+            random_state=data.seed,
+        )
+        # What cannot work must fail now, not after all members are trained.
+        stage.check_rule(data.targets, data.lesions)
         everything = [np.arange(len(data.targets))]
         train = delayed(with_config(data.fit))
         fitted = Parallel(n_jobs=self.n_jobs, prefer="threads")(
             train(name, member, everything) for name, member in members
         )
-        held_out = [data.folds == k for k in range(data.folds.max() + 1)]
         other = Bunch(
             folds_=data.folds,
             lesions_=data.lesions,
             digests_=data.digests,
             precision_=data.precision,
             failures_={},
-        )
-        stage = Stage(
-            members,
-            voting=self._rule() if voting is None else voting,
-            cv=[(np.flatnonzero(~k), np.flatnonzero(k)) for k in held_out],
-            random_state=data.seed,
         )
         ballots = self.ballots[:, [self.finalists.index(name) for name in chosen]]
         voters = {name: one for name, (one,) in zip(chosen, fitted, strict=True)}
@@ -292,9 +294,10 @@ class SearchResult:
     def _figure(self, proba) -> Figure:
         y, lesions = self.data.targets, self.data.lesions
         groups = np.arange(len(y)) if lesions is None else lesions
-        weights = lesion_weights(groups, _N_RESAMPLES, self.data.seed)
+        value, *others = lesion_weights(groups, _N_RESAMPLES, self.data.seed)
+        values = [judge(self.scoring, y, proba, value)]
         return Figure.from_resamples(
-            np.array([judge(self.scoring, y, proba, weight) for weight in weights])
+            np.array(values + [_judge_draw(self.scoring, y, proba, draw) for draw in others])
         )
 
     def _place(self, trial: Trial, rank: int | None) -> Place:
@@ -316,6 +319,16 @@ class SearchResult:
             sum(one.seconds for one in self.trials if one.name == trial.name),
             trial.error or "",
         )
+
+
+def _judge_draw(scoring, y, proba, weight) -> float:
+    """Return the score of a resample, NaN where a function of the user's has none for it."""
+    try:
+        return judge(scoring, y, proba, weight)
+    except Exception:  # of any kind: such as for want of a rare class
+        if not callable(scoring):
+            raise
+        return np.nan
 
 
 def _cells(place: Place) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -195,6 +196,7 @@ def _make_data(X, classes, targets, lesions, cv, seed) -> TrialData:
     if not isinstance(seed, numbers.Integral):
         why, remedy = "a search that cannot be repeated cannot go on either", "pass an integer"
         raise InputError(message("random_state", f"{seed!r:.60}", why, remedy))
+    cv = list(cv) if isinstance(cv, Iterator) else cv  # it is asked twice
     # Too few lesions are known before the images are read.
     lesion_folds(targets, lesions, cv, classes=classes)
     lesions = group_copies(X, targets, lesions)

@@ -54,7 +54,7 @@ def balanced_accuracy(y: np.ndarray, proba: np.ndarray, weight: np.ndarray) -> f
 
 def roc_auc(y: np.ndarray, proba: np.ndarray, weight: np.ndarray) -> float:
     """Area under the ROC curve; of more than two classes the mean of each against the rest."""
-    known = np.unique(y)
+    known = np.unique(y[weight > 0])
     if len(known) < 2:
         return 0.5
     positive = known[1:] if proba.shape[1] == 2 else known

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -183,8 +184,9 @@ def test_predict_restates_for_a_prevalence(model, images, capsys):
         rows = json.loads(capsys.readouterr().out)["images"]
         shown.append(np.array([row["p_malignant"] for row in rows]))
     assert (shown[1] < shown[0]).all()
-    assert main(["predict", str(model), *images, "--prevalence", "3"]) == 2
-    assert "3 is not between 0 and 1" in capsys.readouterr().err
+    for text in ("3", "abc"):
+        assert main(["predict", str(model), *images, "--prevalence", text]) == 2
+        assert f"'{text}' is neither a share between 0 and 1 nor est" in capsys.readouterr().err
 
 
 def test_engines_are_chosen_by_option(model, images, capsys):
@@ -329,3 +331,26 @@ class TestResume:
         assert self.run(model, files, tmp_path / "r.csv", "--resume", *isic) == 2
         assert main(["predict", str(model), *files, "--resume"]) == 2
         assert "pass --output and neither --isic nor --force" in capsys.readouterr().err
+
+
+def test_no_file_of_a_folder_is_lost_in_silence(model, images, tmp_path, capsys):
+    folder, output = tmp_path / "mixed", tmp_path / "r.csv"
+    folder.mkdir()
+    shutil.copy(images[0], folder / "a.png")
+    for name in ("b.dcm", "c.heic", "d.gif"):
+        (folder / name).write_bytes(b"GIF89a" * 9)
+    (folder / "notes.txt").write_text("no image")
+    (folder / "e.png").symlink_to(images[1])
+    assert main(["predict", str(model), str(folder), "--output", str(output)]) == 0
+    rows = read(output)
+    assert [Path(row["file"]).name for row in rows] == ["a.png", "b.dcm", "c.heic", "d.gif"]
+    assert [row["status"] == "ok" for row in rows] == [True, False, False, False]
+    err = capsys.readouterr().err
+    assert "3 of 4 images could not be read" in err
+    assert f"1 in {folder} – e.png (it leads out of the folder) – pass the files" in err
+
+
+def test_an_estimated_prevalence_cannot_be_resumed(model, images, tmp_path, capsys):
+    args = ["predict", str(model), *images, "--output", str(tmp_path / "r.csv")]
+    assert main([*args, "--resume", "--prevalence", "estimate"]) == 2
+    assert "the images that are left suggest another prevalence" in capsys.readouterr().err

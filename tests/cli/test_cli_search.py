@@ -96,6 +96,9 @@ def test_a_certified_cascade_of_fewer_members(search_args, searched, tmp_path, c
         (["--finalists", "0"], 1, r"n_finalists: 0 – not a whole number"),
         (["--malignant", "mel,x"], 1, r"--malignant: x – the data have"),
         (["--min-sensitivity", "0.99"], 1, r"malignant lesions cannot prove it"),
+        (["--malignant", "akiec,bcc,bkl,df,mel,nv,vasc"], 1, r"every class in y is malignant"),
+        (["--max-members", "0"], 2, r"'0' is not 1 or more"),
+        (["--hold-out", "some"], 2, r"'some' is not a share between 0 and 0\.5"),
         (["--loss", "hinge", "--unfreeze", "1"], 1, r"candidates: .*loss"),
     ],
 )

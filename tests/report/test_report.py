@@ -297,3 +297,13 @@ def test_lengths_that_differ_are_refused(cascade, fresh):
         evaluate(cascade, X, y[:-1], groups=lesions)
     with pytest.raises(InputError, match=rf"lengths: groups \({n - 1}\) – X has {n} samples"):
         evaluate(cascade, X, y, groups=lesions[:-1])
+
+
+def test_lesions_that_are_missing_or_of_two_diagnoses_are_refused(cascade, fresh):
+    X, y, lesions = fresh
+    some = np.where(np.arange(len(y)) < 2, None, lesions.astype(object))
+    for missing in (some, [np.nan if one is None else one for one in some]):
+        with pytest.raises(InputError, match="groups: rows 0, 1 – the lesion is missing – give"):
+            evaluate(cascade, X, y, groups=missing)
+    with pytest.raises(InputError, match=r"all .* – one lesion has several labels"):
+        evaluate(cascade, X, y, groups=["all"] * len(y))

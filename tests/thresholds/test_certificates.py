@@ -308,3 +308,11 @@ def test_mapie_takes_our_threshold_and_refuses_the_next_one(seed):
         control.calibrate(scores[:, None], truth)
         valid.append(len(control.valid_predict_params) == 1)
     assert valid == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("n", "sensitivity", "confidence"), [(2, 0.3, 0.91), (2, 0.8, 0.36), (3, 0.5, 0.875)]
+)
+def test_rounding_hides_no_lesion_that_is_just_enough(n, sensitivity, confidence):
+    assert lesions_needed(sensitivity, confidence) == n
+    assert allowed_misses(n, sensitivity, confidence) == 0

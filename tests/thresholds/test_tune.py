@@ -73,3 +73,9 @@ def test_one_side_alone_has_no_threshold(truth):
         InputError, match=r"^lesions: of one side only – .* – add lesions of the ot"
     ):
         tune_threshold([0.1, 0.9], truth)
+
+
+def test_where_false_alarms_are_dear_none_is_called_malignant():
+    scores, malignant = [0.1, 0.2, 0.3, 0.9], [False, True, False, False]
+    threshold = tune_threshold(scores, malignant, [[0, 100], [1, 0]])
+    assert 0.9 < threshold < 0.9001

@@ -98,3 +98,12 @@ def test_networks_are_searched_on_images():
     stage = found.committee("soft")
     assert stage.predict_proba(data.images[:3]).shape == (3, 7)
     assert stage.digests_ is not None and len(stage.digests_) == len(data.target)
+
+
+def test_alternatives_that_read_alike_are_all_tried():
+    weights = [{"akiec": a, "bkl": 1.0, "df": 1.0, "mel": 1.0, "nv": 1.0} for a in (1.0, 2.0)]
+    found = make_candidates("vgg16", weights=None, class_weight=weights)
+    assert [member.class_weight for _, member in found] == weights
+    assert [name.endswith(" (2)") for name, _ in found] == [False, True]
+    found = make_candidates("vgg16", learning_rate=[1e-3, 1.0000001e-3, 1e-3])
+    assert [member.learning_rate for _, member in found] == [1e-3, 1.0000001e-3]

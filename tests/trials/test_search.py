@@ -14,6 +14,7 @@ from joblib import parallel_config
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.naive_bayes import GaussianNB
 
 from skinensemble import SearchResult, Stage, search
@@ -307,3 +308,39 @@ def test_what_cannot_be_searched_is_refused(changed, text):
 def test_names_have_to_differ():
     with pytest.raises(ValueError, match="Names provided are not unique"):
         search([*committee(), *committee()], X, Y, groups=LESIONS)
+
+
+def test_a_score_that_wants_every_class_leaves_out_the_draws_without_one():
+    X, y, lesions = lesion_table(90, codes=["bkl", "mel", "nv"])
+    few = np.isin(lesions, np.unique(lesions[y == "mel"])[3:]) & (y == "mel")
+    X, y, lesions = X[~few], y[~few], lesions[~few]
+
+    def all_against_all(y, proba):
+        if len(np.unique(y)) < 3:
+            raise ValueError("a class is missing")
+        return roc_auc_score(y, proba, multi_class="ovr")
+
+    for scoring in (all_against_all, "roc_auc"):
+        found = search(committee(), X, y, groups=lesions, cv=2, scoring=scoring)
+        best = found.leaderboard[0]
+        assert 0 < best.low <= best.score <= best.high <= 1
+        assert "(" in str(found)
+
+
+def test_a_rule_that_cannot_be_learnt_is_known_before_the_committee_is_trained():
+    notes, told = notebook()
+    found = search([("a", Recorder(told)), *committee()], X, Y, groups=LESIONS, cv=2)
+    notes.clear()
+    for voting, why in (("treshold", "treshold"), ("threshold", "two classes")):
+        with pytest.raises(InputError, match=why):
+            found.committee(voting)
+    assert notes == []
+
+
+def test_folds_may_come_from_a_generator():
+    folds = StratifiedGroupKFold(2)
+    one, other = (
+        search(committee(), X, Y, groups=LESIONS, cv=cv)
+        for cv in (folds, folds.split(X, Y, LESIONS))
+    )
+    np.testing.assert_array_equal(one.data.folds, other.data.folds)

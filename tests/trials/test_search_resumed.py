@@ -25,6 +25,14 @@ CANDIDATES = [*committee(), *((f"bayes {s}", GaussianNB(var_smoothing=s)) for s 
 OPTIONS = {"groups": LESIONS, "n_finalists": 2, "cv": 3}
 
 
+class Weighted(GaussianNB):
+    """Has a parameter that names a file."""
+
+    def __init__(self, weights=None):
+        super().__init__()
+        self.weights = weights
+
+
 def files(folder: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
 
@@ -182,3 +190,15 @@ def test_a_folder_that_cannot_be_used_is_known_before_anything_is_trained(tmp_pa
     ):
         search([("recorded", Recorder(keep))], X, Y, folder=tmp_path / "file", **OPTIONS)
     assert not notes
+
+
+def test_weights_of_another_content_make_another_trial(tmp_path):
+    weights, kept = tmp_path / "w.h5", tmp_path / "kept"
+    member = Weighted(str(weights))
+    for content in (b"one", b"two", b"one"):
+        weights.write_bytes(content)
+        search([("a", member)], X, Y, groups=LESIONS, folder=kept, cv=2)
+    assert len(files(kept)) == 2
+    for named in ("imagenet", None):
+        search([("a", Weighted(named))], X, Y, groups=LESIONS, folder=kept, cv=2)
+    assert len(files(kept)) == 4
