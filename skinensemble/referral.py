@@ -24,6 +24,7 @@ from sklearn.base import BaseEstimator, clone
 from skinensemble.exceptions import InputError, ReferralWarning, message
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.thresholds import lesions_needed
+from skinensemble.validation import as_lesions
 
 __all__ = ["Referral", "lesion_decisions", "resolve_referral"]
 
@@ -127,6 +128,12 @@ class Referral(BaseEstimator):
         self.n_errors_ = int(ends[1][at]) if at >= 0 else 0
         return self
 
+    def refer_everything(self):
+        """Accept no decision, where there are none to learn from; return self."""
+        self.threshold_ = float("inf")
+        self.n_lesions_ = self.n_decided_ = self.n_errors_ = 0
+        return self
+
     def accepts(self, confidence) -> np.ndarray:
         """Whether each decision is sure enough, booleans of shape (n_images,)."""
         return np.asarray(confidence) >= self.threshold_
@@ -154,7 +161,10 @@ class Referral(BaseEstimator):
 
     def __str__(self):
         if not self.n_decided_:
-            return f"refers everything: {self.min_accuracy:.0%} cannot be proved here"
+            asked = (
+                "" if self.coverage else f": {100 * self.min_accuracy:g} % cannot be proved here"
+            )
+            return f"refers everything{asked}"
         right = self.n_decided_ - self.n_errors_
         counted = f"({right} of {self.n_decided_})"
         share = f"decides {self.n_decided_ / self.n_lesions_:.0%} of the lesions".replace("%", " %")
@@ -179,7 +189,7 @@ class Referral(BaseEstimator):
         self.check()
         number = state.raw("threshold", (int, float, type(None)))
         self.threshold_ = float("inf") if number is None else float(number)
-        self.n_lesions_ = int(state.number("n_lesions", 1, 2**53))
+        self.n_lesions_ = int(state.number("n_lesions", 0, 2**53))
         self.n_decided_ = int(state.number("n_decided", 0, self.n_lesions_))
         self.n_errors_ = int(state.number("n_errors", 0, self.n_decided_))
 
@@ -234,7 +244,7 @@ def lesion_decisions(confidence, correct, groups=None) -> tuple[np.ndarray, np.n
     (array([0.6, 0.8]), array([ True, False]))
     """
     confidence, correct = np.asarray(confidence, dtype=float), np.asarray(correct, dtype=bool)
-    groups = np.arange(len(confidence)) if groups is None else np.asarray(groups)
+    groups = np.arange(len(confidence)) if groups is None else as_lesions(groups)
     if not confidence.shape == correct.shape == groups.shape or confidence.ndim != 1:
         why = f"shapes {confidence.shape}, {correct.shape} and {groups.shape} are not one"
         raise InputError(message("lengths", "confidence, correct, groups", why, "pass one of each"))

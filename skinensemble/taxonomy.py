@@ -60,6 +60,9 @@ def malignant_mask(
     >>> malignant_mask(np.array(["bkl", "mel", "nv"]), MALIGNANT)
     array([False,  True, False])
     """
+    if not callable(malignant) and (isinstance(malignant, str) or not np.iterable(malignant)):
+        why, remedy = "not a list of labels", f"pass [{malignant!r}]"
+        raise InputError(message("malignant", repr(malignant), why, remedy))
     mask = malignant(classes) if callable(malignant) else np.isin(classes, list(malignant))
     mask = np.asarray(mask, dtype=bool)
     if mask.shape != classes.shape:

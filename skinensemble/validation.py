@@ -20,6 +20,7 @@ from skinensemble.exceptions import (
 )
 
 __all__ = [
+    "as_lesions",
     "check_groups",
     "check_labels",
     "check_lengths",
@@ -176,16 +177,11 @@ def check_groups(groups, y: np.ndarray, classes: np.ndarray) -> np.ndarray | Non
         text = message("groups", "not given", why, "pass groups=lesion_ids")
         warnings.warn(text, UngroupedWarning, stacklevel=3)
         return None
-    groups = column_or_1d(_as_given(groups))
+    groups = as_lesions(groups)
     if len(groups) != len(y):
         why = f"one per sample is needed, y has {len(y)}"
         raise InputError(message("groups", f"{len(groups)} lesions", why, "pass one per sample"))
-    missing = _missing(groups)
-    if missing:
-        remedy = "give each image without a known lesion an id of its own"
-        shown = f"rows {first_few(missing)}"
-        raise InputError(message("groups", shown, "the lesion is missing", remedy))
-    names, lesions = np.unique(_of_one_type("groups", groups), return_inverse=True)
+    names, lesions = np.unique(groups, return_inverse=True)
     pairs = np.unique(np.stack([lesions, y]), axis=1)
     twice, count = np.unique(pairs[0], return_counts=True)
     if (count > 1).any():
@@ -196,6 +192,32 @@ def check_groups(groups, y: np.ndarray, classes: np.ndarray) -> np.ndarray | Non
         remedy = "correct the labels or the groups"
         raise InputError(message("lesions", shown, "one lesion has several labels", remedy))
     return lesions
+
+
+def as_lesions(groups) -> np.ndarray:
+    """Return the names of lesions as an array of one type; none may be missing.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_samples,)
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    InputError
+        When a name is missing, which would make one lesion of all that have none, or names are of
+        mixed types.
+    """
+    groups = column_or_1d(_as_given(groups))
+    missing = _missing(groups)
+    if missing:
+        remedy = "give each image without a known lesion an id of its own"
+        shown = f"rows {first_few(missing)}"
+        raise InputError(message("groups", shown, "the lesion is missing", remedy))
+    return _of_one_type("groups", groups)
 
 
 def lesion_folds(

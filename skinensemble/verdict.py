@@ -27,7 +27,8 @@ class Verdict:
     p_diagnosis : float or None
         Probability of that diagnosis, given that the lesion is malignant.
     threshold : float or None
-        What `p_malignant` had to reach, where the rule has a threshold.
+        What `p_malignant` had to reach, where the rule has a threshold; with a `prevalence` it is
+        restated as the probability is.
     triage_votes, diagnosis_votes : dict of str to label
         What each member would say alone, at the same threshold; the second is empty when the
         procedure stopped. With an early exit, of the members that were asked.

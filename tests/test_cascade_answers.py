@@ -238,3 +238,12 @@ def test_a_stage_calibrates_after_pooling(method, tmp_path):
     np.testing.assert_array_equal(
         load(tmp_path / "s.h5").predict_proba(FRESH[0]), stage.predict_proba(FRESH[0])
     )
+
+
+def test_a_threshold_is_restated_as_the_probability_is():
+    cascade, X = trained("threshold"), FRESH[0]
+    for prevalence in (0.02, 0.5, "estimate"):
+        for verdict in cascade.verdicts(X, prevalence=prevalence):
+            # Of equals one may be off by a rounding.
+            odd = abs(verdict.p_malignant - verdict.threshold) < 1e-12
+            assert odd or verdict.malignant == (verdict.p_malignant >= verdict.threshold)

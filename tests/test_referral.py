@@ -8,8 +8,10 @@ from committees import MALIGNANT, committee, lesion_table
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
 
-from skinensemble import Referral, Stage, cascade_around
+from skinensemble import Cascade, Referral, StackingVote, Stage, cascade_around
 from skinensemble.exceptions import InputError, ReferralWarning, UngroupedWarning
 from skinensemble.referral import resolve_referral
 
@@ -77,7 +79,7 @@ def test_what_cannot_be_proved_refers_everything_and_says_so():
         found = Referral(0.99).fit(confidence, correct)
     assert found.threshold_ == np.inf
     assert not found.accepts(confidence).any()
-    assert str(found) == "refers everything: 99% cannot be proved here"
+    assert str(found) == "refers everything: 99 % cannot be proved here"
 
 
 def test_it_prints_what_it_does():
@@ -129,3 +131,33 @@ def test_numbers_of_numpy_are_numbers(number):
     assert resolve_referral(number).min_accuracy == 0.75
     with pytest.raises(InputError, match=r"min_accuracy='0\.95'"):
         Referral("0.95").check()
+
+
+def test_a_rule_that_learns_refers_by_lesions_it_has_not_learnt_from():
+    def hard(n, seed):
+        X, y, _ = lesion_table(n, seed=seed)
+        return X + 2 * np.random.default_rng(seed).standard_normal(X.shape), y
+
+    X, y = hard(200, 0)
+    learnt = StackingVote(RandomForestClassifier(20, random_state=0))
+    stages = Stage(committee(), voting=learnt, cv=3), Stage(committee(), cv=3)
+    cascade = Cascade(*stages, random_state=0, refer=Referral(coverage=0.5))
+    cascade.fit(X, y, groups=np.arange(len(y)))
+    new, truth = hard(2000, 5)
+    given = [one for one in zip(cascade.verdicts(new), truth, strict=True) if not one[0].referred]
+    right = np.mean([verdict.malignant == (code in MALIGNANT) for verdict, code in given])
+    referral = cascade.triage_referral_
+    said = 1 - referral.n_errors_ / referral.n_decided_
+    # Its own ballots it knows by heart: all that it decides of them is right.
+    assert said < 0.95
+    assert said == pytest.approx(right, abs=0.1)
+
+
+def test_where_nothing_is_found_malignant_every_type_is_referred(tmp_path):
+    X, y, lesions = lesion_table(150)
+    blind = Stage([("dummy", DummyClassifier(strategy="constant", constant="benign"))], cv=3)
+    cascade = Cascade(blind, Stage(committee(), cv=3), refer=Referral(coverage=0.9))
+    with pytest.warns(ReferralWarning, match="nothing is found malignant out of fold"):
+        cascade.fit(X, y, groups=lesions)
+    assert str(cascade.diagnosis_referral_) == "refers everything"
+    assert not cascade.diagnosis_referral_.accepts([0.5, 1.0]).any()

@@ -50,3 +50,9 @@ def test_a_misspelt_code_is_warned_about():
     ):
         mask = malignant_mask(np.array(["bcc", "mel", "nv"]), ["mel", "BCC"])
     assert mask.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("malignant", ["mel", 2])
+def test_a_label_alone_is_no_list(malignant):
+    with pytest.raises(InputError, match=rf"not a list of labels – pass \[{malignant!r}\]"):
+        malignant_mask(np.array(["mel", "nv"]), malignant)

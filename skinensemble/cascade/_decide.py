@@ -95,11 +95,24 @@ class BallotDecisions:
         rule = self.triage_.voting_
         sides, decided = self.triage_.pool(ballots), rule.decide(ballots)
         if prevalence is not None:
-            shares = rule.prior(np.bincount(self.triage_.targets_) / len(self.triage_.targets_))
-            sides = restate(sides, shares, _stated(prevalence, sides, shares))
+            sides = self._restated(sides, sides, prevalence)
             if not hasattr(rule, "threshold_"):
                 decided = break_ties(sides, ballots)
         return sides, decided == 1
+
+    def _threshold(self, ballots, prevalence=None) -> float | None:
+        """Return what the probability of :meth:`_sides` has to reach; None without a threshold."""
+        threshold = getattr(self.triage_.voting_, "threshold_", None)
+        if threshold is None or prevalence is None or threshold > 1:
+            return threshold
+        at = np.array([[1 - threshold, threshold]])
+        return float(self._restated(at, self.triage_.pool(ballots), prevalence)[0, 1])
+
+    def _restated(self, proba, sides, prevalence):
+        """Restate probabilities of the sides; of `sides`, all there are, it may be estimated."""
+        targets = self.triage_.targets_
+        shares = self.triage_.voting_.prior(np.bincount(targets) / len(targets))
+        return restate(proba, shares, _stated(prevalence, sides, shares))
 
     @property
     def commonest_benign_(self) -> int:

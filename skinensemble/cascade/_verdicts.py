@@ -56,6 +56,7 @@ def _judge(
     """Return the verdicts; the diagnosis is asked about what goes on to it."""
     ballots, asked = triage
     sides, malignant = cascade._sides(ballots, prevalence)
+    threshold = cascade._threshold(ballots, prevalence)
     votes = _heard(cascade.triage_.votes(ballots), asked)
     # Whether it is sure is asked of the probabilities that the referral was learnt on.
     known, decided = cascade._sides(ballots)
@@ -67,7 +68,7 @@ def _judge(
         Verdict(
             malignant=bool(malignant[i]),
             p_malignant=float(sides[i, 1]),
-            threshold=getattr(cascade.triage_.voting_, "threshold_", None),
+            threshold=threshold,
             triage_votes=votes[i],
             agreement=_agreement(votes[i], SIDES[int(malignant[i])]),
             early=early_exit,

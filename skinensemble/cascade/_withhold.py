@@ -9,8 +9,11 @@ from contextlib import contextmanager
 import numpy as np
 from sklearn.base import clone
 
+from skinensemble.exceptions import ReferralWarning, message
 from skinensemble.referral import Referral, resolve_referral
-from skinensemble.routing import joint_proba
+from skinensemble.routing import best_on_side, joint_proba
+from skinensemble.voting._checks import learnt_without_each
+from skinensemble.voting._threshold import without_threshold
 
 __all__ = ["accepted", "best_malignant", "learn_referrals"]
 
@@ -20,14 +23,18 @@ def learn_referrals(cascade) -> tuple[Referral | None, Referral | None]:
     if cascade.refer is None:
         return None, None
     rule, stage, types = resolve_referral(cascade.refer), cascade.triage_, cascade.diagnosis_
-    sides, decided = (ask(stage.ballots_) for ask in (stage.voting_.combine, stage.voting_.decide))
+    sides, decided = _unseen(stage)
     right = decided == stage.targets_
     with _saying("triage"):
         triage = clone(rule).fit(_sure(sides, decided == 1), right, stage.lesions_)
     rows = np.flatnonzero(decided == 1)
     if not len(rows):
-        return triage, None
-    best, given = best_malignant(cascade, types.ballots_[rows])
+        why = "nothing is found malignant out of fold, so no type can be proved"
+        remedy = "every type is referred; lower the threshold, or add malignant lesions"
+        warnings.warn(message("referral", repr(rule), why, remedy), ReferralWarning, stacklevel=5)
+        return triage, clone(rule).refer_everything()
+    pooled, _ = _unseen(types)
+    best, given = best_malignant(cascade, types.ballots_[rows], pooled[rows])
     # A false alarm has the wrong type whatever the type: the side counts as well.
     sure, right = given * sides[rows, 1], best == types.targets_[rows]
     lesions = None if stage.lesions_ is None else stage.lesions_[rows]
@@ -45,12 +52,33 @@ def _saying(stage: str) -> Iterator[None]:
         warnings.warn(one.category(f"{stage}: {one.message}"), stacklevel=7)
 
 
-def best_malignant(cascade, ballots) -> tuple[np.ndarray, np.ndarray]:
-    """Best malignant diagnosis of each sample, and its probability given that it is malignant."""
-    best = cascade.decide_types(ballots, np.ones(len(ballots), dtype=bool))
-    certain = np.tile([0.0, 1.0], (len(ballots), 1))
-    types = cascade.diagnosis_.voting_.combine(ballots)
-    given = joint_proba(certain, types, cascade.malignant_mask_)
+def _unseen(stage) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the rule pools and decides of the out-of-fold ballots, as if they were new.
+
+    A rule that learns has seen their answers: each fold is left to one that was learnt without it.
+    """
+    rule, ballots = stage.voting_, stage.ballots_
+    plain = without_threshold(rule)
+    if not plain.learns:
+        return rule.combine(ballots), rule.decide(ballots)
+    pooled, decided = np.empty(ballots.shape[::2]), np.empty(len(ballots), np.intp)
+    known = stage.targets_, stage.folds_
+    for held, learnt in learnt_without_each(plain, ballots, *known, groups=stage.lesions_):
+        pooled[held], decided[held] = learnt.combine(ballots[held]), learnt.decide(ballots[held])
+    if hasattr(rule, "threshold_"):
+        decided = (pooled[:, 1] >= rule.threshold_).astype(np.intp)
+    return pooled, decided
+
+
+def best_malignant(cascade, ballots, types=None) -> tuple[np.ndarray, np.ndarray]:
+    """Best malignant diagnosis of each sample, and its probability given that it is malignant.
+
+    `types` are the pooled probabilities, where they are not to be those of the fitted rule.
+    """
+    types = cascade.diagnosis_.pool(ballots) if types is None else types
+    everything, mask = np.ones(len(ballots), dtype=bool), cascade.malignant_mask_
+    best = best_on_side(types, ballots, everything, mask)
+    given = joint_proba(np.tile([0.0, 1.0], (len(ballots), 1)), types, mask)
     return best, given[np.arange(len(best)), best]
 
 

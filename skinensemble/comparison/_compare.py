@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.base import clone
 
 from skinensemble.comparison._comparison import Comparison, Contender
 from skinensemble.comparison._diversity import diversity
@@ -17,13 +16,13 @@ from skinensemble.voting import (
     CalibratedVote,
     LogitAdjustedVote,
     SoftVote,
-    ThresholdVote,
     VotingRule,
     check_ballots,
     resolve_voting_rule,
     rule_name,
 )
-from skinensemble.voting._over import RuleOverBase
+from skinensemble.voting._checks import learnt_without_each
+from skinensemble.voting._threshold import without_threshold
 
 # Quick to learn: the comparison is made after every fit. Stacking, by name, takes longer.
 RULES = ("majority", "weighted_majority", "soft", "geometric", "median", "greedy")
@@ -124,10 +123,8 @@ class _Bank:
         """Decisions and probabilities of a rule for some members, learnt without each fold."""
         ballots = self.ballots[:, members]
         decided, proba = np.empty(len(self.y), np.intp), np.empty(ballots.shape[::2])
-        for fold in np.unique(self.folds):
-            held, rest = self.folds == fold, self.folds != fold
-            groups = None if self.groups is None else self.groups[rest]
-            fitted = clone(rule).fit(ballots[rest], self.y[rest], groups=groups)
+        learnt = learnt_without_each(rule, ballots, self.y, self.folds, groups=self.groups)
+        for held, fitted in learnt:
             decided[held], proba[held] = fitted.decide(ballots[held]), fitted.combine(ballots[held])
         return decided, proba
 
@@ -135,7 +132,7 @@ class _Bank:
 def _voters(bank: _Bank, names, voting, rules):
     """Kind, name, decisions and probabilities of members, rules and last the vote; and notes."""
     own, notes = resolve_voting_rule(voting), []
-    plain = _without_threshold(own)
+    plain = without_threshold(own)
     if plain is not own:
         notes.append(
             "All are judged without the threshold: thresholds tuned for each would differ by chance"
@@ -157,20 +154,9 @@ def _voters(bank: _Bank, names, voting, rules):
             continue
         try:
             voters.append(("rule", name, *bank.judge(rule)))
-        except InputError as error:
+        except Exception as error:  # of any kind: a rule of one's own may raise what it likes
             notes.append(f"The rule {name} could not be compared. {error}")
     return [*voters, ("vote", rule_name(voting), *vote)], notes
-
-
-def _without_threshold(rule: VotingRule) -> VotingRule:
-    """Return what a rule does before it decides at a threshold; itself where it has none."""
-    if isinstance(rule, ThresholdVote):
-        return rule.base_rule()
-    if not isinstance(rule, RuleOverBase):
-        return rule
-    base = rule.base_rule()
-    plain = _without_threshold(base)
-    return rule if plain is base else clone(rule).set_params(base=plain)
 
 
 def _values(y, decided, proba, weights) -> dict[str, np.ndarray]:

@@ -104,6 +104,9 @@ def diversity(ballots, y, names: Sequence[str] | None = None) -> Diversity:
     if y.shape != (n_images,) or len(names) != n_members:
         why = f"{n_images} images of {n_members} members, {y.shape} labels, {len(names)} names"
         raise InputError(message("lengths", "ballots, y, names", why, "pass one of each"))
+    if y.dtype.kind not in "iub":
+        why, remedy = "no class indices", "number the labels first"
+        raise InputError(message("y", f"of type {y.dtype}", why, remedy))
     votes = last_argmax(ballots)
     right = (votes == y[:, None]).astype(float)
     both, neither = right.T @ right, (1 - right).T @ (1 - right)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skinensemble.validation import as_lesions
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -58,7 +60,7 @@ def lesion_weights(groups: np.ndarray, n_resamples: int, random_state=None) -> n
     array([[1., 1., 1.],
            [2., 2., 0.]])
     """
-    names, lesion = np.unique(groups, return_inverse=True)
+    names, lesion = np.unique(as_lesions(groups), return_inverse=True)
     draws = np.random.default_rng(random_state).multinomial(
         len(names), np.full(len(names), 1 / len(names)), size=n_resamples
     )

@@ -115,6 +115,8 @@ def _mark(verdict: Verdict, label, malignant: bool) -> str:
         return "(left to a human)"
     if verdict.malignant != malignant:
         return "✗ false alarm" if verdict.malignant else "✗ missed"
+    if verdict.referred == "diagnosis":
+        return "✓ malignant (type left to a human)"
     return "✓" if verdict.diagnosis in (None, label) else "✓ malignant, ✗ type"
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.cascade import Cascade
-from skinensemble.exceptions import CertificateError, UngroupedWarning, message
+from skinensemble.committee import accept_all
+from skinensemble.exceptions import UngroupedWarning, message
 from skinensemble.metrics import (
     Figure,
     auc,
@@ -83,12 +84,11 @@ def evaluate(
     types = encode_known(y, cascade.classes_, "the cascade")
     check_lengths(X, y=types, groups=groups)
     notes = [] if groups is not None else [_warn_ungrouped()]
-    groups = None if groups is None else check_groups(groups, types, cascade.classes_)
+    X = accept_all([*cascade.triage_.members_, *cascade.diagnosis_.members_], X)
+    groups = _lesions(X, types, groups, cascade.classes_)
+    weights = lesion_weights(groups, n_resamples, random_state)
     malignant = cascade.malignant_mask_[types]
     X = cascade.prepare(X)
-    groups = group_copies(X, types, groups)
-    groups = np.arange(len(types)) if groups is None else groups
-    weights = lesion_weights(groups, n_resamples, random_state)
     ballots = [stage.cast(X) for stage in (cascade.triage_, cascade.diagnosis_)]
     notes += [*_notes_on(cascade, X), *_missing_from(cascade)]
     decided = cascade.decide_sides(ballots[0])
@@ -115,6 +115,13 @@ def evaluate(
         },
         notes=notes,
     )
+
+
+def _lesions(X, types: np.ndarray, groups, classes: np.ndarray) -> np.ndarray:
+    """Return the number of each sample's lesion; copies of an image are one in any case."""
+    known = None if groups is None else check_groups(groups, types, classes)
+    lesions = group_copies(X, types, known)
+    return np.arange(len(types)) if lesions is None else lesions
 
 
 def _warn_ungrouped() -> str:
@@ -180,7 +187,7 @@ def _voters(stage: Stage, ballots, rules, notes):
         rule = resolve_voting_rule(name)
         try:
             rule.fit(stage.ballots_, stage.targets_, groups=stage.lesions_)
-        except CertificateError as error:
+        except Exception as error:  # of any kind: the others are judged all the same
             notes.append(f"The rule {name} could not be compared. {error}")
             continue
         yield "rule", rule_name(name), rule, ballots

@@ -7,7 +7,6 @@ from typing import Any
 from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.comparison import Comparison, compare
-from skinensemble.exceptions import InputError
 
 __all__ = ["ComparedStage"]
 
@@ -44,5 +43,5 @@ class ComparedStage:
         """Return in a sentence whether the vote earns its keep, or why that cannot be said."""
         try:
             return self.compare(rules=(), n_resamples=200).sentence
-        except InputError as error:  # what the rule has to learn may need all folds
+        except Exception as error:  # of any kind: what the rule has to learn may need all folds
             return f"The vote could not be compared with its members. {error}"

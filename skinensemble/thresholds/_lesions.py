@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from skinensemble.exceptions import InputError, first_few, message
+from skinensemble.validation import as_lesions
 
-__all__ = ["lesion_scores"]
+__all__ = ["check_lesion", "lesion_scores"]
 
 
 def lesion_scores(
@@ -38,13 +39,14 @@ def lesion_scores(
     (array([0.2, 0.3]), array([ True, False]))
     """
     scores, malignant = np.asarray(scores, dtype=float), np.asarray(malignant, dtype=bool)
-    groups = np.arange(len(scores)) if groups is None else np.asarray(groups)
+    groups = np.arange(len(scores)) if groups is None else as_lesions(groups)
     if not scores.shape == malignant.shape == groups.shape or scores.ndim != 1:
         why = f"shapes {scores.shape}, {malignant.shape} and {groups.shape} are not one (n_images,)"
         raise InputError(message("lengths", "scores, truth, groups", why, "pass one of each"))
     if not np.isfinite(scores).all():
         rows = first_few(np.flatnonzero(~np.isfinite(scores)))
         raise InputError(message("scores", f"rows {rows}", "not finite", "remove these images"))
+    check_lesion(lesion)
     names, index = np.unique(groups, return_inverse=True)
     share = np.bincount(index, malignant) / np.bincount(index)
     mixed = (share > 0) & (share < 1)
@@ -62,9 +64,11 @@ def _reduce(scores, index, truth, lesion: str) -> np.ndarray:
     lowest, highest = np.full(len(truth), np.inf), np.full(len(truth), -np.inf)
     np.minimum.at(lowest, index, scores)
     np.maximum.at(highest, index, scores)
-    if lesion == "highest":
-        return highest
-    if lesion == "worst":
-        return np.where(truth, lowest, highest)
-    remedy = 'choose "worst", "highest" or "mean"'
-    raise InputError(message("lesion", repr(lesion), "not a way to put images together", remedy))
+    return highest if lesion == "highest" else np.where(truth, lowest, highest)
+
+
+def check_lesion(lesion) -> None:
+    """Refuse an unknown way to put the images of a lesion together."""
+    if lesion not in ("worst", "highest", "mean"):
+        why, remedy = "not a way to put images together", 'choose "worst", "highest" or "mean"'
+        raise InputError(message("lesion", repr(lesion), why, remedy))

@@ -13,7 +13,7 @@ __all__ = ["check_criterion", "tune_threshold"]
 
 # Thresholds that a criterion of the user's own is asked about, at most.
 _MOST_CALLS = 200
-_F_BETA = re.compile(r"f(\d+(\.\d+)?)")
+_F_BETA = re.compile(r"f(?!0+(\.0+)?$)(\d+(\.\d+)?)")
 
 
 def tune_threshold(
@@ -38,7 +38,8 @@ def tune_threshold(
           precision;
         - a matrix of costs, ``[[true benign, false alarm], [miss, true malignant]]``;
         - a function of the true and the predicted labels of the lesions (1 is malignant), such as
-          a metric of scikit-learn; higher is better.
+          a metric of scikit-learn; higher is better, and NaN is worst. It is asked about thresholds
+          at which some lesion is malignant.
     groups : array-like of shape (n_images,), default=None
         Lesion of each image; None: each image is a lesion of its own.
     lesion : {"worst", "highest", "mean"}, default="worst"
@@ -85,6 +86,11 @@ def tune_threshold(
         # Where false alarms are dear, to call none malignant may be best.
         candidates = np.append(candidates, np.nextafter(candidates[-1], np.inf))
         values = _value(criterion, *_counts(reduced, truth, candidates))
+    if np.isnan(values).all():
+        why, remedy = "it gives a number for no threshold", "mend it"
+        raise InputError(message("criterion", f"{criterion!r:.80}", why, remedy))
+    # Such as a share of those found malignant where none is.
+    values = np.where(np.isnan(values), -np.inf, values)
     # Two thresholds of the same worth differ by rounding.
     return float(candidates[np.argmax(np.round(values, 12))])
 

@@ -89,12 +89,18 @@ def register_voting_rule(name: str, rule: type[VotingRule], *, overwrite: bool =
     Raises
     ------
     InputError
-        When `rule` is no subclass of VotingRule, or the name is taken.
+        When `rule` is no subclass of VotingRule or needs arguments, or the name is none or taken.
     """
     if not (isinstance(rule, type) and issubclass(rule, VotingRule)):
         why = "not a subclass of VotingRule"
         raise InputError(message("voting rule", rule, why, "derive your class from VotingRule"))
-    new, known = rule(), _RULES.get(name)
+    if not isinstance(name, str):
+        raise InputError(message("voting rule", repr(name), "not a name", "pass a str"))
+    try:
+        new, known = rule(), _RULES.get(name)
+    except TypeError as error:
+        why, remedy = f"it cannot be made without arguments ({error})", "give each a default"
+        raise InputError(message("voting rule", rule.__name__, why, remedy)) from error
     same = type(known) is rule and repr(known) == repr(new)
     if known is not None and not same and not overwrite:
         why = f"the name stands for {type(known).__name__}"

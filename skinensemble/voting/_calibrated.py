@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logit, softmax, xlogy
+from scipy.special import expit, logit, softmax
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
@@ -18,7 +18,7 @@ from skinensemble.voting._checks import (
     refuse_undefined,
 )
 from skinensemble.voting._over import RuleOverBase
-from skinensemble.voting._settled import LEAD
+from skinensemble.voting._settled import LEAD, check_asked
 
 METHODS = ("temperature", "isotonic", "platt")
 # Probabilities of 0 and 1 have no logarithm.
@@ -140,7 +140,7 @@ class CalibratedVote(RuleOverBase):
             positive = np.interp(pooled[:, 1], *self.curve_)
         else:
             odds = self.slope_ * _log_odds(pooled) + self.intercept_
-            positive = 1 / (1 + np.exp(-odds))
+            positive = expit(odds)
         return np.stack([1 - positive, positive], axis=1)
 
     def restate(self, pooled):
@@ -165,7 +165,18 @@ class CalibratedVote(RuleOverBase):
     def settled(self, ballots, asked):
         """Tell which decisions are settled: those of the pooling rule."""
         ballots = self._checked(ballots)
+        n_samples, n_members, n_classes = ballots.shape
+        if self.base_.is_monotone(n_classes) and not self.is_monotone(n_classes):
+            # Then its probabilities, which it leaves open, must not change either.
+            return np.full(n_samples, check_asked(asked, n_members).all())
         return self.base_.settled(ballots, asked)
+
+    def prior(self, shares):
+        """Return the class shares for which the probabilities stand.
+
+        A curve learnt from the answers brings them back to those of the training.
+        """
+        return super().prior(shares) if self.method == "temperature" else shares
 
     def _fit_temperature(self, pooled, y, weight):
         from scipy.optimize import minimize_scalar
@@ -174,7 +185,7 @@ class CalibratedVote(RuleOverBase):
 
         def loss(log_temperature):
             proba = softmax(logs / np.exp(log_temperature), axis=1)
-            return -np.average(xlogy(1.0, proba[np.arange(len(y)), y] + _SMALLEST), weights=weight)
+            return -np.average(np.log(proba[np.arange(len(y)), y] + _SMALLEST), weights=weight)
 
         found = minimize_scalar(loss, bounds=(np.log(0.01), np.log(100)), method="bounded")
         self.temperature_ = float(np.exp(found.x))

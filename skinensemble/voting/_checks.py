@@ -173,11 +173,33 @@ def fit_and_pool(rule, ballots, y, *, sample_weight=None, groups=None):
     n_folds = inner_folds(rule, y, groups)
     folds = lesion_folds(np.unique(y, return_inverse=True)[1], groups, n_folds, random_state=0)
     pooled = np.empty((len(y), ballots.shape[2]))
-    for fold in range(n_folds):
+    for held, learnt in learnt_without_each(rule, ballots, y, folds, **extra):
+        pooled[held] = learnt.combine(ballots[held])
+    return pooled
+
+
+def learnt_without_each(rule, ballots, y, folds, **extra):
+    """Learn a rule again without each fold.
+
+    Parameters
+    ----------
+    rule, ballots, y
+        As in :func:`fit_and_pool`; the rule itself is not touched.
+    folds : ndarray of int of shape (n_samples,)
+    **extra : array-like of shape (n_samples,), or None
+        What else `fit` takes.
+
+    Yields
+    ------
+    held : ndarray of bool of shape (n_samples,)
+        The fold.
+    VotingRule
+        Learnt from the others.
+    """
+    for fold in np.unique(folds):
         held, rest = folds == fold, folds != fold
         part = {k: None if v is None else np.asarray(v)[rest] for k, v in extra.items()}
-        pooled[held] = clone(rule).fit(ballots[rest], y[rest], **part).combine(ballots[held])
-    return pooled
+        yield held, clone(rule).fit(ballots[rest], y[rest], **part)
 
 
 def inner_folds(rule, y, groups) -> int:

@@ -10,7 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.thresholds import Certificate, allowed_misses, certify_threshold, tune_threshold
+from skinensemble.thresholds._lesions import check_lesion
 from skinensemble.thresholds._tune import check_criterion
+from skinensemble.voting._base import VotingRule
 from skinensemble.voting._checks import (
     check_training,
     fit_and_pool,
@@ -28,7 +30,7 @@ class ThresholdVote(RuleOverBase):
     By default the threshold is *certified*: the largest one at which the misses among the malignant
     *lesions* of the out-of-fold ballots still prove ``sensitivity ≥ min_sensitivity`` with the
     stated confidence (exact binomial, Neyman–Pearson umbrella [1]_). For two classes; the second
-    one is positive.
+    one is positive. Sample weights reach the pooling rule; a proof counts lesions.
 
     Parameters
     ----------
@@ -95,6 +97,11 @@ class ThresholdVote(RuleOverBase):
         self.confidence = confidence
         self.lesion = lesion
 
+    def check_params(self, n_members=None):
+        """Refuse an unknown way to put images together, and what the base refuses."""
+        check_lesion(self.lesion)
+        super().check_params(n_members)
+
     def check_targets(self, y, groups=None):
         """Refuse more than two classes, and fewer lesions than the proof needs."""
         super().check_targets(y, groups)
@@ -142,7 +149,7 @@ class ThresholdVote(RuleOverBase):
             Fitted, with a certificate of kind ``"held-out"``.
         """
         own = isinstance(rule, cls)
-        fresh = clone(rule) if own else cls(clone(rule))
+        fresh = clone(rule) if own else cls(clone(rule), lesion=_lesion_of(rule))
         base = rule.base_ if own else rule
         ballots, y, _, _ = check_training(ballots, y, None, groups)
         fresh.check_classes(ballots.shape[2])
@@ -229,6 +236,24 @@ class ThresholdVote(RuleOverBase):
             self.certificate_ = _load_certificate(state.nested("certificate"))
             if self.certificate_.threshold != self.threshold_:
                 raise state.fault("threshold", "not that of the certificate")
+
+
+def _lesion_of(rule) -> str:
+    """Return how a threshold within a rule puts the images of a lesion together."""
+    while isinstance(rule, RuleOverBase) and not isinstance(rule, ThresholdVote):
+        rule = rule.base_rule()
+    return rule.lesion if isinstance(rule, ThresholdVote) else "worst"
+
+
+def without_threshold(rule: VotingRule) -> VotingRule:
+    """Return what a rule does before it decides at a threshold; itself where it has none."""
+    if isinstance(rule, ThresholdVote):
+        return rule.base_rule()
+    if not isinstance(rule, RuleOverBase):
+        return rule
+    base = rule.base_rule()
+    plain = without_threshold(base)
+    return rule if plain is base else clone(rule).set_params(base=plain)
 
 
 # A certified specificity may need a threshold just above every score.

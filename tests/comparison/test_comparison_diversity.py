@@ -92,3 +92,8 @@ def test_one_member_has_no_pair():
 def test_lengths_have_to_fit(y, names, text):
     with pytest.raises(InputError, match=text):
         diversity(np.full((3, 2, 2), 0.5), y, names)
+
+
+def test_labels_that_are_no_indices_are_refused():
+    with pytest.raises(InputError, match="y: of type <U3 – no class indices – number the labels"):
+        diversity(np.eye(2)[[[0, 1], [1, 1]]], ["mel", "nv"])

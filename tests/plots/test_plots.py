@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,15 @@ def test_verdicts_words_match_what_they_stand_for(images, verdicts):
         "truth: nv  ✓",
     ]
     assert "p(malignant) = 0.62" in [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_a_type_that_is_left_to_a_human_is_neither_right_nor_wrong(images):
+    unsure = replace(verdict(True, "mel"), referred="diagnosis")
+    figure = plot_verdicts(images[:2], [unsure, unsure], truth=["bcc", "nv"])
+    assert [axes.get_xlabel() for axes in figure.axes] == [
+        "truth: bcc  ✓ malignant (type left to a human)",
+        "truth: nv  ✗ false alarm",
+    ]
 
 
 def test_verdicts_show_the_images_and_each_vote(images, verdicts):

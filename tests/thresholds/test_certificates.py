@@ -316,3 +316,9 @@ def test_mapie_takes_our_threshold_and_refuses_the_next_one(seed):
 def test_rounding_hides_no_lesion_that_is_just_enough(n, sensitivity, confidence):
     assert lesions_needed(sensitivity, confidence) == n
     assert allowed_misses(n, sensitivity, confidence) == 0
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, ""])
+def test_lesions_without_a_name_are_not_one(missing):
+    with pytest.raises(InputError, match="groups: rows 1, 2 – the lesion is missing – give each"):
+        lesion_scores([0.1, 0.2, 0.3], [True, True, True], ["a", missing, missing])

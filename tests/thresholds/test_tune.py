@@ -79,3 +79,16 @@ def test_where_false_alarms_are_dear_none_is_called_malignant():
     scores, malignant = [0.1, 0.2, 0.3, 0.9], [False, True, False, False]
     threshold = tune_threshold(scores, malignant, [[0, 100], [1, 0]])
     assert 0.9 < threshold < 0.9001
+
+
+def test_what_a_function_has_no_number_for_is_never_the_best():
+    scores, malignant = [0.1, 0.2, 0.3, 0.9], [False, True, True, True]
+
+    def negative_predictive_value(y, found):
+        return np.nan if found.all() else np.mean(y[found == 0] == 0)
+
+    assert tune_threshold(scores, malignant, negative_predictive_value) == 0.2
+    with pytest.raises(InputError, match="it gives a number for no threshold"):
+        tune_threshold(scores, malignant, lambda y, found: np.nan)
+    with pytest.raises(InputError, match='not "youden"'):
+        tune_threshold(scores, malignant, "f0.0")

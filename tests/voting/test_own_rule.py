@@ -152,3 +152,17 @@ def test_a_stage_refuses_what_is_no_probability(how, why):
     stage = committee(Broken(how))
     with pytest.raises(InputError, match=f"voting rule: Broken – .*{why}.* – let it return"):
         stage.fit(X, y, groups=lesions)
+
+
+def test_what_is_no_name_or_needs_arguments_is_not_registered():
+    class Choosy(BestMember):
+        def __init__(self, member):
+            self.member = member
+
+    with pytest.raises(InputError, match="voting rule: 5 – not a name – pass a str"):
+        register_voting_rule(5, BestMember)
+    with pytest.raises(
+        InputError, match=r"Choosy – it cannot be made without arguments .*'member'"
+    ):
+        register_voting_rule("choosy", Choosy)
+    assert "choosy" not in list_voting_rules()

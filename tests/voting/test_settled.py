@@ -196,3 +196,14 @@ def test_asked_is_a_mask_of_the_members(asked):
 def test_a_rule_that_learns_has_to_be_fitted(rule):
     with pytest.raises(NotFittedError, match=f"This {type(rule).__name__} instance is not fitted"):
         rule.settled(two(0.1, 0.2), [True, False])
+
+
+def test_a_leader_over_all_types_settles_no_side_at_an_extreme_temperature():
+    ballots = np.array([[[0.02, 0.9, 0.01, 0.01, 0.02, 0.02, 0.02]] * 3])
+    rule = CalibratedVote("soft")
+    rule.fit(np.full((7, 3, 7), 1 / 7), np.arange(7))
+    for temperature, settled in ((1.0, True), (0.1, False)):
+        rule.temperature_ = temperature
+        assert rule.is_monotone(7) is settled
+        assert rule.settled(ballots, [True, True, False]).tolist() == [settled]
+        assert rule.settled(ballots, [True, True, True]).all()

@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from skinensemble import CalibratedVote, MajorityVote, SoftVote, ThresholdVote
+from skinensemble import CalibratedVote, LogitAdjustedVote, MajorityVote, SoftVote, ThresholdVote
 from skinensemble.exceptions import InputError
 
 METHODS = ("temperature", "isotonic", "platt")
@@ -165,3 +165,18 @@ def test_certain_ballots_stay_finite():
     for method in METHODS:
         found = CalibratedVote(method=method).fit(ballots, np.array([0, 1, 0, 1])).combine(ballots)
         assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_curve_learnt_from_the_answers_brings_the_shares_back(method):
+    ballots, y = overconfident()
+    keep = (y == 0) | (np.arange(len(y)) % 5 == 0)
+    ballots, y = ballots[keep], y[keep]
+    shares = np.bincount(y) / len(y)
+    rule = CalibratedVote(LogitAdjustedVote(tau=1.0), method).fit(ballots, y)
+    stated = rule.prior(shares)
+    if method == "temperature":
+        np.testing.assert_allclose(stated, [0.5, 0.5])
+    else:
+        np.testing.assert_array_equal(stated, shares)
+        np.testing.assert_allclose(rule.combine(ballots).mean(axis=0), shares, atol=0.01)

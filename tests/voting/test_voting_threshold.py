@@ -8,6 +8,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from skinensemble import (
     CalibratedVote,
+    EarlyExitVote,
     MajorityVote,
     SoftVote,
     StackingVote,
@@ -185,3 +186,17 @@ def test_before_fit_it_says_so():
     for rule in (ThresholdVote(), CalibratedVote()):
         with pytest.raises(NotFittedError):
             rule.combine(clinic(5, 5)[0])
+
+
+def test_an_unknown_way_to_put_images_together_is_known_before_anything_is_trained():
+    with pytest.raises(InputError, match="lesion: 'wurst' – not a way to put images together"):
+        ThresholdVote(lesion="wurst").check_targets(np.arange(200) % 2)
+
+
+def test_a_threshold_within_lends_how_it_puts_images_together():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 100)
+    p = np.clip(0.3 + 0.4 * y[:, None] + 0.2 * rng.standard_normal((200, 3)), 0, 1)
+    ballots = np.stack([1 - p, p], axis=2)
+    rule = EarlyExitVote(ThresholdVote(lesion="mean")).fit(ballots, y)
+    assert ThresholdVote.held_out(rule, ballots, y).lesion == "mean"
