@@ -21,6 +21,8 @@ __all__ = ["load_dermamnist"]
 _SPLITS = ("train", "val", "test")
 # MedMNIST numbers the classes in the order of their codes.
 _CODES = np.array(sorted(DIAGNOSES))
+# Images that are packed further than this are none.
+_LARGEST_RATIO = 100
 _ZENODO = "https://zenodo.org/records/10519652/files/"
 _MD5 = {
     28: "0744692d530f8e62ec473284d019b0c7",
@@ -153,7 +155,10 @@ def _read(file: Path, splits: tuple[str, ...]) -> tuple[list[np.ndarray], list[n
         with zipfile.ZipFile(file) as archive:
             images = [_array(file, archive, f"{split}_images") for split in splits]
             labels = [_array(file, archive, f"{split}_labels") for split in splits]
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+    except (
+        *(zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError),
+        *(RuntimeError, NotImplementedError),  # encrypted, or packed in another way
+    ) as error:
         if isinstance(error, DatasetError):
             raise
         why = f"it is damaged, or no .npz file ({error})"
@@ -177,6 +182,8 @@ def _array(file: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
         there = archive.getinfo(f"{name}.npy").file_size - member.tell()
         if dtype != np.uint8 or fortran or size != there:
             raise ValueError(f"{name} has dtype {dtype} and shape {shape}")
+        if size > _LARGEST_RATIO * archive.getinfo(f"{name}.npy").compress_size:
+            raise ValueError(f"{name} is said to be {size} bytes, packed more than images can be")
         # Only reading up to the end makes zipfile compare the checksum.
         data = member.read()
     if len(data) != size:

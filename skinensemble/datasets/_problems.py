@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import warnings
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from skinensemble.exceptions import DatasetError, InputError, first_few, message
+from skinensemble.tables import write_csv
 
 __all__ = ["DatasetProblem", "Policy"]
 
@@ -132,11 +132,6 @@ def _write_report(problems: Sequence[DatasetProblem], path: Path, thing: object)
     if path.exists() and path.samefile(str(thing)):
         why = "it is the table that is being read"
         raise InputError(message("report", path, why, "choose another file"))
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["row", "image", "problem"])
-            writer.writerows([p.row or "", p.image, p.problem] for p in problems)
-    except OSError as error:
-        why = f"it cannot be written ({error.strerror})"
-        raise InputError(message("report", path, why, "choose another file")) from error
+    write_csv(
+        path, ["row", "image", "problem"], ([p.row or "", p.image, p.problem] for p in problems)
+    )

@@ -119,12 +119,13 @@ class CutNetwork:
         """
         for start in range(0, len(source), _CHUNK):
             part = source[start : start + _CHUNK]
-            key = self.lower.fingerprint, views, b"".join(part.digests)
+            key = self.lower.key(), views, b"".join(part.digests)
             # Several networks above one cut ask for the same images, one after the other.
-            if _latest.get("key") != key:
+            known, rows = _latest.get("it", (None, []))
+            if known != key:
                 rows = [self._look_up(part, store, view) for view in self.stored_views(views)]
-                _latest.update(key=key, rows=rows)
-            rows = _latest["rows"]
+                # In one step: another thread may be at other images.
+                _latest["it"] = key, rows
             whole = len(rows) == len(views)
             yield rows if whole else [dihedral(rows[0], view.turn) for view in views]
 

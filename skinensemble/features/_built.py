@@ -12,8 +12,9 @@ from skinensemble.backbones import Backbone, get_backbone
 from skinensemble.features._extractor import Extractor
 from skinensemble.features._recipe import Recipe
 from skinensemble.images._fit import check_fit
+from skinensemble.images._structure import MAX_PIXELS
 
-__all__ = ["load_extractor", "portable", "weights_identity"]
+__all__ = ["load_extractor", "portable", "saved_size", "weights_identity"]
 
 _CACHED = 8
 _cache: OrderedDict[tuple[Any, ...], tuple[Backbone, Extractor]] = OrderedDict()
@@ -80,6 +81,16 @@ def load_extractor(
         while len(_cache) > _CACHED:
             _cache.popitem(last=False)
         return _cache[key][1]
+
+
+def saved_size(state) -> tuple[int, int]:
+    """Return the image size in a saved file, if it is that of an image."""
+    size = state.raw("image_size", list)
+    if len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+        raise state.fault("image_size", "not height and width")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise state.fault("image_size", f"more than {MAX_PIXELS / 1e6:.0f} million pixels")
+    return size[0], size[1]
 
 
 def portable(weights: str | os.PathLike[str] | None) -> str | None:

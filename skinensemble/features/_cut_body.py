@@ -15,6 +15,7 @@ from skinensemble.features._activations import (
     cut_network,
     load_cut,
 )
+from skinensemble.features._built import saved_size
 from skinensemble.features._store import FeatureStore, resolve_store
 from skinensemble.features._stored_rows import StoredRows, stored_rows
 from skinensemble.features._transformer import STORED, refuse_stored
@@ -160,7 +161,7 @@ class CutBody:
 
 def _load_network(state) -> tuple[str, CutNetwork]:
     backbone = get_backbone(state.raw("backbone", str))
-    model = backbone.build(None, tuple(state.raw("image_size", list)), pooling=None)
+    model = backbone.build(None, saved_size(state), pooling=None)
     place, name = state.raw("cut", (int, type(None))), state.raw("cut_name", str)
     fit, known = state.raw("image_fit", str), possible_cuts(model)
     if place is None:

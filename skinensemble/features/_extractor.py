@@ -203,13 +203,14 @@ class Extractor:
         return at_precision(key, get_config()["precision"] if self.dtype != np.uint8 else "float32")
 
     def __getstate__(self) -> dict:
-        own = ("_asking", "_computing", "_runner", "_runners", "recipe")  # of this process
+        # Of this process, or this processor.
+        own = ("_asking", "_computing", "_runner", "_runners", "_places", "recipe")
         return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
         self._make_locks()
-        self._runners, self.recipe = {}, None
+        self._runners, self._places, self.recipe = {}, {}, None
         alive.setdefault(self.fingerprint, self)
         self._runner = make_runner(self.model, self.name, engine="keras", precision="float32")
 

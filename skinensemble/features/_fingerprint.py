@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import keras
 
 
+# Entries of a configuration that name layers.
+_NAMING = ("name", "keras_history", "input_layers", "output_layers")
+
+
 def fingerprint(model: keras.Model, *parts: object) -> str:
     """Return the SHA-256 of a model's weights and structure, and of `parts`, in hexadecimal.
 
@@ -54,13 +58,14 @@ def _collect_names(config: Any, names: dict[str, str]) -> None:
             _collect_names(value, names)
 
 
-def _rename(config: Any, names: dict[str, str]) -> Any:
+def _rename(config: Any, names: dict[str, str], named: bool = False) -> Any:
+    """Replace the names of layers where they stand for layers: an activation may be called so."""
     if isinstance(config, dict):
-        return {str(key): _rename(value, names) for key, value in config.items()}
+        return {str(key): _rename(value, names, key in _NAMING) for key, value in config.items()}
     if isinstance(config, list | tuple):
-        return [_rename(value, names) for value in config]
+        return [_rename(value, names, named) for value in config]
     if isinstance(config, str):
-        return names.get(config, config)
+        return names.get(config, config) if named else config
     if config is None or isinstance(config, bool | int | float):
         return config
     # What Keras cannot put in words: its type, never its address.

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+# Bytes that a row takes besides its numbers: an array and a key.
+_EACH = 250
+
 Reader = Callable[[np.ndarray], np.ndarray]
 
 
@@ -36,6 +39,9 @@ class MemoryRows:
         """
         found = [self._rows.get((fingerprint, key)) for key in keys]
         missing = np.fromiter((row is None for row in found), bool, len(keys))
+        for key, row in zip(keys, found, strict=True):
+            if row is not None:
+                self._rows.move_to_end((fingerprint, key))
         if missing.any():
             return None, missing
         return lambda positions: np.stack([found[at] for at in positions]), missing
@@ -51,10 +57,10 @@ class MemoryRows:
             old = self._rows.pop((fingerprint, key), None)
             # A copy of its own: a view would keep the whole batch alive.
             self._rows[fingerprint, key] = np.array(row)
-            self._nbytes += row.nbytes - (0 if old is None else old.nbytes)
+            self._nbytes += row.nbytes + (_EACH if old is None else -old.nbytes)
         while self._nbytes > self._max_bytes:
             _, row = self._rows.popitem(last=False)
-            self._nbytes -= row.nbytes
+            self._nbytes -= row.nbytes + _EACH
 
     def clear(self) -> None:
         """Forget everything."""

@@ -181,7 +181,9 @@ class _Folder:
             self._path.rmdir()
 
     def size(self) -> tuple[int, int]:
-        self._scan([])
+        problems: list[str] = []
+        self._scan(problems)
+        self._report(problems)
         nbytes = sum(self._shards[name].row_bytes for name, _ in self._index.values())
         return len(self._index), nbytes
 

@@ -75,7 +75,7 @@ class FeatureStore:
         if not hasattr(max_bytes, "__index__") or isinstance(max_bytes, bool) or max_bytes <= 0:
             why = "it is no positive number of bytes"
             raise InputError(message("max_bytes", repr(max_bytes), why, "pass 2**30 for 1 GiB"))
-        self._path = None if path is None else Path(path).absolute()
+        self._path = None if path is None else Path(path).expanduser().absolute()
         self._max_bytes = int(max_bytes)
         self._lock = threading.RLock()
         self._token = uuid.uuid4().hex
@@ -219,7 +219,9 @@ class FeatureStore:
         if self._path is None:
             return
         there = next(p for p in (self._path, *self._path.parents) if p.exists())
-        left = min(self._max_bytes - self.nbytes, shutil.disk_usage(there).free)
+        left = shutil.disk_usage(there).free
+        if self._max_bytes < 2**63:  # to count is to look at every shard
+            left = min(left, self._max_bytes - self.nbytes)
         if nbytes > left:
             why = f"{_in_words(nbytes)} more are needed, and there is room for {_in_words(left)}"
             remedy = "free some, raise max_bytes, choose another folder, a later cut or fewer views"
@@ -369,6 +371,6 @@ def resolve_store(store: FeatureStore | str | os.PathLike[str] | None) -> Featur
     if isinstance(store, FeatureStore):
         return store
     if isinstance(store, str | os.PathLike):
-        return _opened(Path(store).absolute())
+        return _opened(Path(store).expanduser().absolute())
     why = "it is neither a FeatureStore, nor a path, nor None"
     raise InputError(message("store", repr(store), why, "pass the folder of the store"))

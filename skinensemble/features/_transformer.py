@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from skinensemble.backbones import get_backbone
 from skinensemble.exceptions import InputError, WeightsError, message
-from skinensemble.features._built import load_extractor
+from skinensemble.features._built import load_extractor, saved_size
 from skinensemble.features._extractor import Extractor
 from skinensemble.features._shards import StoreWarning
 from skinensemble.features._store import FeatureStore, resolve_store
@@ -263,7 +263,6 @@ def refuse_stored(backbone) -> WeightsError:
 
 def _load_network(state) -> Extractor:
     backbone = get_backbone(state.raw("backbone", str))
-    size = state.raw("image_size", list)
-    model = backbone.build(None, tuple(size), state.raw("pooling", str))
+    model = backbone.build(None, saved_size(state), state.raw("pooling", str))
     load_weights(model, state)
     return Extractor(model, backbone.name, state.raw("image_fit", str))

@@ -150,9 +150,9 @@ def _accept_one(one: Any) -> np.ndarray:
 
 def _from_pil(image: Image.Image) -> np.ndarray:
     check_size(*image.size)
-    turn = turn_of(image)
     try:
         image.load()
+        turn = turn_of(image)
         rgb = to_rgb(image)
     except Unreadable:
         raise

@@ -14,10 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from skinensemble.images._problems import Unreadable
-from skinensemble.images._structure import check_png, check_tiff
-
-MAX_PIXELS = 100_000_000
-"""Largest number of pixels that is decoded."""
+from skinensemble.images._structure import MAX_PIXELS, check_png, check_tiff
 
 MIN_SIDE = 8
 """Smallest height and width, in pixels, that is taken for an image."""

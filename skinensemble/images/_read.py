@@ -108,6 +108,8 @@ def decode(
         _draft(image, wanted, fit, turn)
     try:
         image.load()
+        if kind == "PNG":
+            turn = turn_of(image)  # it may stand behind the pixels
         rgb = to_rgb(image, background)
     except Unreadable:
         raise
@@ -119,8 +121,18 @@ def decode(
 
 def turn_of(image: Image.Image) -> Image.Transpose | None:
     """Return the transposition that turns an image upright, by its EXIF block."""
-    exif = image.info.get("exif", b"")
+    exif = image.info.get("exif") or _raw_profile(image.info.get("Raw profile type exif"))
     return _UPRIGHT.get(exif_orientation(exif)) if isinstance(exif, bytes) else None
+
+
+def _raw_profile(text: object) -> bytes:
+    """Return the EXIF block that ImageMagick writes into a PNG: a header, then hexadecimal."""
+    if not isinstance(text, str):
+        return b""
+    try:
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    except ValueError:
+        return b""
 
 
 def _draft(

@@ -23,6 +23,11 @@ _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _TYPE_BYTES[16] = 8
 _TEXT_TYPES = (1, 2, 7)
 _SUBFILE, _PHOTOMETRIC, _ORIENTATION = 254, 262, 274
+_TILE = (322, 323)
+# As many as a directory of the older kind can have.
+_MOST_ENTRIES = 2**16 - 1
+MAX_PIXELS = 100_000_000
+"""Largest number of pixels that is decoded."""
 
 
 def check_png(file: BinaryIO) -> None:
@@ -104,34 +109,47 @@ def check_tiff(file: BinaryIO) -> None:
     (offset,) = layout.pointer.unpack_from(head, 8 if big else 4)
     entries, following = _tiff_directory(file, layout, offset, limit)
     _check_entries(entries, layout, limit)
-    pages = 1
-    while following and pages < 1000:
-        _, following = _tiff_directory(file, layout, following, limit)
-        pages += 1
-    if pages > 1:
-        raise Unreadable(f"it has {pages} pages", "export one page as PNG or JPEG")
+    pages = [offset]
+    while following and len(pages) < 1000:
+        if following in pages:
+            raise Unreadable("damaged TIFF file (its pages form a ring)", _AGAIN)
+        pages.append(following)
+        following = _tiff_following(file, layout, following, limit)[1]
+    if len(pages) > 1:
+        raise Unreadable(f"it has {len(pages)} pages", "export one page as PNG or JPEG")
 
 
 def _tiff_directory(
     file: BinaryIO, layout: _Layout, offset: int, limit: int
 ) -> tuple[list[tuple[int, int, int, bytes]], int]:
+    """Return the entries of a page, and where the next one lies."""
+    count, following = _tiff_following(file, layout, offset, limit)
+    if count > _MOST_ENTRIES:
+        raise Unreadable(f"damaged TIFF file ({count} tags)", _AGAIN)
+    file.seek(offset + layout.number.size)
+    return list(layout.entry.iter_unpack(file.read(count * layout.entry.size))), following
+
+
+def _tiff_following(file: BinaryIO, layout: _Layout, offset: int, limit: int) -> tuple[int, int]:
+    """Return how many entries a page has, and where the next page lies."""
     if not 8 <= offset < limit:
         raise Unreadable("damaged TIFF file (a directory lies outside)", _AGAIN)
     file.seek(offset)
     head = file.read(layout.number.size)
     count = layout.number.unpack(head)[0] if len(head) == layout.number.size else limit
-    if offset + count * layout.entry.size + layout.pointer.size > limit:
+    end = offset + layout.number.size + count * layout.entry.size
+    if end + layout.pointer.size > limit:
         raise Unreadable("the TIFF file is cut off", _AGAIN)
-    entries = list(layout.entry.iter_unpack(file.read(count * layout.entry.size)))
-    tail = file.read(layout.pointer.size)
-    if len(tail) < layout.pointer.size:
-        raise Unreadable("the TIFF file is cut off", _AGAIN)
-    return entries, layout.pointer.unpack(tail)[0]
+    file.seek(end)
+    return count, layout.pointer.unpack(file.read(layout.pointer.size))[0]
 
 
 def _check_entries(entries: list[tuple[int, int, int, bytes]], layout: _Layout, limit: int) -> None:
-    total = 0
+    total, tile = 0, 1
     for tag, kind, count, value in entries:
+        if tag in _TILE and kind in (3, 4):
+            form = layout.entry.format[0] + ("H" if kind == 3 else "L")
+            tile *= struct.unpack_from(form, value)[0]
         length = _TYPE_BYTES.get(kind, 0) * count
         if length > len(value):
             total += length
@@ -142,6 +160,8 @@ def _check_entries(entries: list[tuple[int, int, int, bytes]], layout: _Layout, 
             raise Unreadable(f"damaged TIFF file (tag {tag} has {count} values)", _AGAIN)
         if tag == _SUBFILE and int.from_bytes(value, "little") in (1, 1 << 24):
             raise Unreadable("only a preview of the image (raw file?)", _ONE_FRAME)
+    if tile > MAX_PIXELS:
+        raise Unreadable(f"damaged TIFF file (tiles of {tile / 1e6:.0f} million pixels)", _AGAIN)
 
 
 def exif_orientation(exif: bytes) -> int:

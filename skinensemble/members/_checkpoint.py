@@ -103,7 +103,8 @@ class Checkpoint:
 
     def _write(self, variables, epoch: int, done: bool, history, best=None) -> None:
         # A state that is not finite is none to go on from.
-        if self.path is None or not np.isfinite([*history.values()]).all():
+        finite = all(np.isfinite(values).all() for values in history.values())
+        if self.path is None or not finite:
             return
         arrays = {f"{i:04d}": np.asarray(one) for i, one in enumerate(variables)}
         arrays |= {f"best{i:04d}": np.asarray(one) for i, one in enumerate(best or ())}

@@ -24,7 +24,7 @@ from skinensemble.persistence._codec import (
     load_params,
     load_weights,
 )
-from skinensemble.validation import check_labels
+from skinensemble.validation import check_labels, check_lengths
 
 __all__ = ["DenseHead"]
 
@@ -154,6 +154,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         self
         """
         _check_head(self)
+        check_lengths(X, groups=groups)
         X, y = validate_data(self, X, y, dtype=np.float32)
         weight = _weights(sample_weight, X)
         _train([self], [np.arange(len(y))], X, y, weight, groups)
@@ -177,6 +178,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
             With a `patience` or `callbacks`, they were trained one after the other.
         """
         _check_head(self)
+        check_lengths(X, groups=groups)
         heads = [clone(self) for _ in parts]
         X, y = validate_data(heads[0], X, y, dtype=np.float32)
         weight = _weights(sample_weight, X)

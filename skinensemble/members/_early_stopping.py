@@ -31,7 +31,7 @@ def early_stopping(patience: int, history: dict, best_weights: list[np.ndarray] 
     waited = len(losses) - 1 - best
 
     class GoingOn(keras.callbacks.EarlyStopping):
-        over = bool(losses) and waited >= patience
+        over = bool(losses) and waited >= max(patience, 1)
 
         def on_train_begin(self, logs=None):
             super().on_train_begin(logs)

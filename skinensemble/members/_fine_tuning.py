@@ -117,7 +117,9 @@ def train_top(
             shuffle=False,
             verbose=max(params.verbose - 1, 0),
         )
-    checkpoint.finish(model, history)
+    # Whom a callback of the user's stopped may go on without it.
+    if not model.stop_training or (stopping and stopping.stopped_epoch):
+        checkpoint.finish(model, history)
     return history
 
 

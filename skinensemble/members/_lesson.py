@@ -63,8 +63,10 @@ def mix(batch, mixup: float, rng: np.random.Generator):
     other = rng.permutation(len(x))
     ours, theirs = share * weight, (1 - share) * weight[other]
     x = share[:, None, None, None] * x + (1 - share)[:, None, None, None] * x[other]
-    y = (ours[:, None] * y + theirs[:, None] * y[other]) / (ours + theirs)[:, None]
-    return x, y, ours + theirs
+    total = ours + theirs
+    mixed = ours[:, None] * y + theirs[:, None] * y[other]
+    # Where both weigh nothing, so does the label.
+    return x, mixed / np.maximum(total, np.finfo(np.float32).tiny)[:, None], total
 
 
 @functools.cache

@@ -279,12 +279,7 @@ validation_fraction, patience, callbacks, random_state, verbose
             When a parameter, images or labels cannot be used, or there are not as many labels,
             weights or lesions as images.
         """
-        self._check()
-        check_labels(y)
-        X = as_images(X)
-        check_lengths(X, y=y, sample_weight=sample_weight, groups=groups)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+        X, sample_weight = self._checked(X, y, sample_weight, groups)
         self.body_ = self._body().fit(X)
         features = self.body_.transform(X)
         self.head_ = self._head().fit(features, y, sample_weight=sample_weight, groups=groups)
@@ -302,7 +297,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         -------
         list of TransferClassifier
         """
-        self._check()
+        X, sample_weight = self._checked(X, y, sample_weight, groups)
         body = self._body().fit(X)
         heads = self._head().fit_each(
             body.transform(X), y, parts, sample_weight=sample_weight, groups=groups
@@ -360,6 +355,16 @@ validation_fraction, patience, callbacks, random_state, verbose
             raise InputError(message("parameters", "ema, patience", why, "pass one of them"))
         if self.checkpoint is not None and self._tunes:
             usable_folder(self.checkpoint, "checkpoint")
+
+    def _checked(self, X, y, sample_weight, groups):
+        """Return images and weights, if they and all else can be trained on."""
+        self._check()
+        check_labels(y)
+        X = as_images(X)
+        check_lengths(X, y=y, sample_weight=sample_weight, groups=groups)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+        return X, sample_weight
 
     def _body(self) -> BackboneFeatures | CutBody:
         names, body = (_CUT_BODY, CutBody) if self._tunes else (_BODY, BackboneFeatures)

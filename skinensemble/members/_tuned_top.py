@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from skinensemble.exceptions import InputError, MemberError, message
 from skinensemble.features import default_store
 from skinensemble.features._costs import multiply_adds
 from skinensemble.features._cut_body import CutImages
+from skinensemble.features._fingerprint import fingerprint
 from skinensemble.members._checkpoint import Checkpoint
 from skinensemble.members._dense_head import _class_weight, _validation_split
 from skinensemble.members._fine_tuning import build_top, train_top
@@ -22,8 +24,8 @@ from skinensemble.validation import check_labels
 
 __all__ = ["TunedTop"]
 
-# Of a training, what its result does not depend on.
-_IRRELEVANT = ("store", "verbose", "checkpoint", "callbacks", "weights")
+# Of a training, what its result does not depend on, or knows in another way.
+_IRRELEVANT = ("store", "verbose", "checkpoint", "callbacks", "weights", "random_state")
 # What the structure of the network depends on.
 _HEAD = ("units", "pooling", "batch_normalization", "activation", "dropout")
 
@@ -111,7 +113,8 @@ class TunedTop:
             params.checkpoint,
             f"{params.backbone}-{len(rows)}",
             {k: v for k, v in vars(params).items() if k not in _IRRELEVANT},
-            [images.network.lower.key(), _precision(), seed, *(view.name for view in images.views)],
+            [images.network.lower.key(), fingerprint(upper), _precision(), seed],
+            [view.name for view in images.views],
             *self.model_.get_weights(),
             np.frombuffer(b"".join(images.source[rows].digests), np.uint8),
             *(encoded, lesson.weight, train),
@@ -178,6 +181,10 @@ class TunedTop:
 
     def _load_network(self, upper, state) -> tuple:
         classes, history = state.labels("classes"), state.raw("history", dict)
+        # Before anything of the size the file claims is allocated.
+        widths = [upper.output_shape[-1], *self.params.units, len(classes)]
+        if max(a * b for a, b in pairwise(widths)) > state.largest_array:
+            raise state.fault("params.units", "the weights in the file are smaller")
         try:
             model = build_top(upper, self.params, len(classes), seed=0)
         except (InputError, TypeError, ValueError) as error:

@@ -60,6 +60,9 @@ TYPES = {
 """Type name in a file → the module that holds the class."""
 
 
+_LARGEST_BATCH = 2**16
+
+
 class Writer:
     """Collects the arrays of an estimator while it describes itself."""
 
@@ -67,10 +70,14 @@ class Writer:
         self.arrays: dict[str, np.ndarray] = {}
         self.shared: dict[str, dict] = {}
         self._path: list[str] = []
+        self._unnamed = 0
 
     def array(self, name: str, values) -> dict:
         """Keep an array; return what stands for it in the JSON."""
         key = "/".join([*self._path, name])
+        if key in self.arrays:
+            why, remedy = "two arrays have this place in the file", "rename a member"
+            raise InputError(message("save", key, why, remedy))
         self.arrays[key] = np.asarray(values)
         return {"array": key}
 
@@ -97,9 +104,15 @@ class Writer:
 
     @contextmanager
     def _inside(self, name: str) -> Iterator[None]:
-        self._path.append(name if name.isidentifier() else f"_{len(self.arrays)}")
+        self._unnamed += not _is_plain(name)
+        # No identifier, so that it is the name of no other.
+        self._path.append(name if _is_plain(name) else f"-{self._unnamed}")
         yield
         self._path.pop()
+
+
+def _is_plain(name: str) -> bool:
+    return name.isidentifier() and name.isascii()
 
 
 class State:
@@ -194,7 +207,11 @@ class State:
         )
         if not fits:
             raise self.fault(name, f"its shape is {spec.shape}, not {shape}")
-        self._shared.setdefault("read", set()).add(entry["array"])
+        read = self._shared.setdefault("read", set())
+        if entry["array"] in read:
+            # A short file could otherwise fill the memory.
+            raise self.fault(name, "its array is that of another entry")
+        read.add(entry["array"])
         values = self._container.read(entry["array"], dtype=dtype)
         if finite and values.dtype.kind == "f" and not np.isfinite(values).all():
             raise self.fault(name, "it holds NaN or infinite values")
@@ -292,6 +309,10 @@ def load_params(estimator, state: State, *, without=()) -> None:
         raise state.fault("params", f"missing or unknown: {odd}")
     for name in expected:
         setattr(estimator, name, _from_json(values.raw(name), values, name))
+    size = getattr(estimator, "batch_size", None)
+    if isinstance(size, int) and size > _LARGEST_BATCH:
+        # A batch is filled up to it, however few the images are.
+        raise values.fault("batch_size", f"more than {_LARGEST_BATCH}")
 
 
 def dump_feature_names(estimator) -> dict:

@@ -119,3 +119,22 @@ def test_damaged_files_give_an_error_or_the_arrays(derma):
 def test_parameters_that_make_no_sense(derma, name, value):
     with pytest.raises(InputError, match=f"{name}: '?{value}'? – "):
         load_dermamnist(derma, **{name: value})
+
+
+def test_a_file_that_is_packed_further_than_images_can_be(tmp_path):
+    made = arrays() | {"test_images": np.zeros((7_000, 28, 28, 3), np.uint8)}
+    np.savez_compressed(tmp_path / "dermamnist.npz", **made)
+    with pytest.raises(DatasetError, match="packed more than images can be"):
+        load_dermamnist(tmp_path / "dermamnist.npz", "test")
+
+
+def test_an_encrypted_file_is_told(derma):
+    data = bytearray(derma.read_bytes())
+    for start, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = data.find(start)
+        while place >= 0:
+            data[place + at] |= 1
+            place = data.find(start, place + 1)
+    derma.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"it is damaged, or no .npz file .*encrypted"):
+        load_dermamnist(derma, "test")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -163,3 +164,10 @@ def test_one_class_is_enough_when_it_is_named(own):
     with pytest.warns(UserWarning, match="3 × not in a class folder"):
         bunch = load_image_folder(own / "nv", classes=["2019"], on_error="skip", max_skipped=1)
     assert bunch.target.tolist() == ["2019"]
+
+
+def test_a_report_names_files_whose_names_are_no_unicode(own, tmp_path):
+    (own / "nv" / os.fsdecode(b"caf\xe9.gif")).write_bytes(b"GIF89a")
+    with pytest.warns(UserWarning, match="format not read"):
+        load_image_folder(own, on_error="skip", report=tmp_path / "r.csv")
+    assert b"caf\xe9.gif" in (tmp_path / "r.csv").read_bytes()

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skinensemble.datasets import load_ham10000
-from skinensemble.exceptions import DatasetError, InputError
+from skinensemble.exceptions import DatasetError, InputError, SaveError
 
 ISSUE = r"× {} \[line {} '{}'"
 
@@ -387,7 +387,7 @@ def test_reports_that_cannot_be_written(tmp_path):
     root = write_ham(tmp_path)
     with pytest.raises(InputError, match="it is the table that is being read"):
         load_ham10000(root, report=root / "HAM10000_metadata.csv")
-    with pytest.raises(InputError, match="it cannot be written"):
+    with pytest.raises(SaveError, match=r"cannot save: .* – there is no folder .* – make it first"):
         load_ham10000(root, report=tmp_path / "nowhere" / "report.csv")
     load_ham10000(root, report=tmp_path / "report.csv")
     assert (tmp_path / "report.csv").read_text() == "row,image,problem\n"

@@ -8,11 +8,15 @@ import pytest
 from PIL import Image
 
 from skinensemble.backbones import get_backbone, register_backbone
+from skinensemble.backbones._cuts import Cut
 from skinensemble.exceptions import ImageReadError, InputError, WeightsError
 from skinensemble.features import FeatureStore, _keeper, load_extractor
 from skinensemble.features import _built as module
+from skinensemble.features._activations import CutNetwork
+from skinensemble.features._fingerprint import fingerprint
 from skinensemble.features._progress import Progress
 from skinensemble.images import as_images
+from skinensemble.images._views import View
 from skinensemble.persistence._atomic import SaveError
 
 
@@ -335,3 +339,51 @@ def test_real_network_rows_are_bit_equal(name, ham10000, imagenet_weights):
     np.testing.assert_allclose(rows[:8], direct, atol=1e-4)
     assert extractor.size == (224, 224)
     assert get_backbone(name).input_size == 224
+
+
+def test_activations_that_wait_for_the_next_network_are_those_of_its_precision():
+    class Lower:
+        """Gives rows that tell in which precision they were computed."""
+
+        precision, fingerprint = 0.0, "0" * 64
+
+        def key(self, view=None):
+            return f"{self.fingerprint} {self.precision}"
+
+        def __call__(self, source, *_, **__):
+            return np.full((len(source), 2, 2, 1), self.precision, np.float32)
+
+    lower = Lower()
+    network = CutNetwork(lower, None, Cut("add", 0, (2, 2, 1), True))
+    source, store = as_images(np.zeros((3, 8, 8, 3), np.uint8)), FeatureStore()
+    for precision in (32.0, 16.0, 32.0):
+        lower.precision = precision
+        ((rows,),) = network.stream(source, store, (View(),))
+        assert (rows == precision).all()
+
+
+def test_a_layer_may_be_named_like_what_it_does():
+    import keras
+
+    def network(activation):
+        layers = [
+            keras.layers.Input((8, 8, 3)),
+            keras.layers.Activation(activation, name=activation),
+        ]
+        return keras.Sequential([*layers, keras.layers.GlobalAveragePooling2D()])
+
+    def pooled(kind):
+        layers = [keras.layers.Input((8, 8, 3)), kind(2, name=kind.__name__)]
+        return keras.Sequential([*layers, keras.layers.GlobalAveragePooling2D()])
+
+    alike = [
+        *(network(name) for name in ("relu", "tanh")),
+        *(pooled(kind) for kind in (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)),
+    ]
+    assert len({fingerprint(model) for model in alike}) == 4
+    assert fingerprint(network("relu")) == fingerprint(network("relu"))
+
+
+def test_another_processor_finds_its_own_equal_places(extractor):
+    extractor(as_images(np.zeros((3, 40, 40, 3), np.uint8)), FeatureStore())
+    assert "_places" not in extractor.__getstate__()

@@ -22,6 +22,7 @@ from sklearn.base import clone
 from skinensemble.exceptions import InputError, SaveError
 from skinensemble.features import FeatureStore, StoreWarning, default_store, resolve_store
 from skinensemble.features import _shards as shards
+from skinensemble.features._memory import _EACH
 
 NETWORK = "ab" * 32
 OTHER = "cd" * 32
@@ -180,7 +181,7 @@ class TestIdentity:
 
 class TestBudget:
     def test_least_recently_used_leave(self):
-        store = FeatureStore(max_bytes=3 * 16)
+        store = FeatureStore(max_bytes=3 * (16 + _EACH))
         store.put(NETWORK, _keys(1, 2, 3), _rows(1, 2, 3))
         store.get(NETWORK, _keys(1))
         store.put(OTHER, _keys(4), _rows(4))
@@ -189,13 +190,13 @@ class TestBudget:
 
     @given(
         st.lists(st.lists(st.integers(0, 20), min_size=1, max_size=8), max_size=12),
-        st.integers(1, 300),
+        st.integers(1, 20 * (16 + _EACH)),
     )
     def test_never_over_budget_and_never_wrong(self, calls, budget):
         store = FeatureStore(max_bytes=budget)
         for numbers in calls:
             store.put(NETWORK, _keys(*numbers), _rows(*numbers))
-            assert store.nbytes == 16 * len(store) <= budget
+            assert store.nbytes == 16 * len(store) <= budget - _EACH * len(store)
             rows, missing = store.get(NETWORK, _keys(*numbers))
             expected = [_row(n) for n, gone in zip(numbers, missing, strict=True) if not gone]
             np.testing.assert_array_equal(rows, np.reshape(expected, rows.shape))
@@ -495,3 +496,27 @@ for n in range(40):
             assert child.returncode == 0, child.stderr.read().decode()
         assert rounds > 1
         assert len(FeatureStore(tmp_path)) == 60
+
+
+def test_rows_that_were_just_counted_are_not_the_first_to_leave():
+    store = FeatureStore(max_bytes=10 * (16 + _EACH))
+    first, second = range(1, 5), range(5, 9)
+    for numbers in (first, second):
+        store.put(NETWORK, _keys(*numbers), _rows(*numbers))
+    assert not store.missing(NETWORK, _keys(*first)).any()
+    store.put(OTHER, _keys(1, 2, 3, 4), _rows(1, 2, 3, 4))
+    assert not store.missing(NETWORK, _keys(*first)).any()
+
+
+def test_a_home_folder_is_meant_as_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert FeatureStore("~/features").path == tmp_path / "features"
+    assert resolve_store("~/features").path == tmp_path / "features"
+
+
+def test_damage_is_told_by_whoever_finds_it(tmp_path):
+    FeatureStore(tmp_path).put(NETWORK, _keys(1), _rows(1))
+    (sidecar,) = tmp_path.glob("*/*.json")
+    sidecar.write_text("{")
+    with pytest.warns(StoreWarning, match="the rows in them are computed again"):
+        assert len(FeatureStore(tmp_path)) == 0

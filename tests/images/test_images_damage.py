@@ -177,3 +177,26 @@ def test_directories_of_tiff_that_point_outside(save, lesion):
         tag = int.from_bytes(data[at : at + 2], "little")
         with pytest.raises(ImageReadError, match=rf"damaged TIFF file .*tag {tag}"):
             read_image(save("outside.tif", bytes(changed)))
+
+
+def tiff(lesion, **tags) -> bytearray:
+    buffer = io.BytesIO()
+    Image.fromarray(lesion).save(buffer, "TIFF", **tags)
+    return bytearray(buffer.getvalue())
+
+
+def test_pages_of_tiff_that_form_a_ring(save, lesion):
+    data = tiff(lesion)
+    directory = int.from_bytes(data[4:8], "little")
+    end = directory + 2 + 12 * int.from_bytes(data[directory : directory + 2], "little")
+    data[end : end + 4] = directory.to_bytes(4, "little")
+    with pytest.raises(ImageReadError, match=r"damaged TIFF file \(its pages form a ring\)"):
+        read_image(save("ring.tif", bytes(data)))
+
+
+def test_tiles_of_tiff_that_fill_the_memory(save, lesion):
+    data = tiff(lesion, tiffinfo={65_000: 12_000, 65_001: 12_000})
+    for own, tag in ((65_000, 322), (65_001, 323)):
+        data = data.replace(own.to_bytes(2, "little"), tag.to_bytes(2, "little"), 1)
+    with pytest.raises(ImageReadError, match=r"damaged TIFF file \(tiles of 144 million pixels\)"):
+        read_image(save("tiles.tif", bytes(data)))

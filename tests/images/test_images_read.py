@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from skinensemble.exceptions import ImageReadError, InputError
-from skinensemble.images import _read, fit_image, read_image
+from skinensemble.images import _read, as_images, fit_image, read_image
 
 SIDEWAYS = {
     1: None,
@@ -250,3 +252,27 @@ def test_bad_background(save, lesion, background):
 def test_not_a_path():
     with pytest.raises(InputError, match="file: ndarray – it is not a path – pass a str or a Path"):
         read_image(np.zeros((16, 16, 3), np.uint8))
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+@pytest.mark.parametrize("where", ["behind the pixels", "raw profile"])
+def test_png_says_which_way_is_up_in_other_places(save, lesion, encode, where):
+    data, exif = encode(np.asarray(turned(lesion, 6)), "PNG"), exif_block(6)
+    end = data.index(b"IEND") - 4
+    if where == "raw profile":
+        text = f"\nexif\n{len(exif)}\n{exif.hex()}\n".encode()
+        body = b"Raw profile type exif\0\0" + zlib.compress(text)
+        start = data.index(b"IDAT") - 4
+        data = data[:start] + chunk(b"zTXt", body) + data[start:]
+    else:
+        data = data[:end] + chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")) + data[end:]
+    path = save("a.png", data)
+    assert np.array_equal(read_image(path), lesion)
+    with Image.open(path) as image:
+        assert np.array_equal(np.asarray(ImageOps.exif_transpose(image)), lesion)
+        image.load()
+    with Image.open(path) as image:
+        assert np.array_equal(as_images([image])[0], lesion)

@@ -337,3 +337,13 @@ def test_before_fit_it_says_so(data):
     for method in ("predict", "predict_proba"):
         with pytest.raises(ValueError, match="not fitted yet"):
             getattr(DenseHead(), method)(data[0])
+
+
+@pytest.mark.parametrize("groups", [range(60), range(200)])
+def test_lesions_have_to_be_as_many_as_samples(data, groups):
+    X, y = data[0][:100], data[1][:100]
+    head = DenseHead(**QUICK)
+    with pytest.raises(InputError, match=rf"lengths: groups \({len(groups)}\) – X has 100 samples"):
+        head.fit(X, y, groups=groups)
+    with pytest.raises(InputError, match=rf"lengths: groups \({len(groups)}\) – X has 100 samples"):
+        head.fit_each(X, y, [np.arange(50), np.arange(100)], groups=groups)

@@ -15,6 +15,7 @@ from skinensemble.exceptions import InputError, MemberError, SaveError, WeightsE
 from skinensemble.features import Activations, Extractor, default_store
 from skinensemble.images import dihedral
 from skinensemble.members import CheckpointWarning
+from skinensemble.members._early_stopping import early_stopping
 from skinensemble.members._lesson import Lesson, mix
 from skinensemble.persistence import save
 
@@ -475,3 +476,38 @@ def test_a_checkpoint_folder_that_cannot_be_used_is_known_before_the_training(da
     (tmp_path / "file").write_text("")
     with pytest.raises(SaveError, match=r"checkpoint: .*file – it is a file – give the name"):
         member(checkpoint=tmp_path / "file").fit(*data[:2])
+
+
+def test_mixing_images_that_weigh_nothing_makes_no_nan():
+    x, y, _ = lesson().batch(np.arange(20), np.zeros(20, int))
+    weight = (np.arange(20) >= 15).astype(np.float32)
+    _, mixed, total = mix((x, y, weight), 0.4, np.random.default_rng(0))
+    assert np.isfinite(mixed).all() and np.isfinite(total).all()
+    np.testing.assert_allclose(mixed[total > 0].sum(axis=1), 1, atol=1e-6)
+
+
+def test_whom_a_callback_stopped_goes_on_without_it(data, tmp_path):
+    import keras
+
+    class Enough(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    undisturbed = member(epochs=4).fit(*data[:2])
+    kept = member(epochs=4, checkpoint=tmp_path)
+    stopped = clone(kept).set_params(callbacks=[Enough()]).fit(*data[:2])
+    assert len(stopped.history_["loss"]) == 2
+    resumed = kept.fit(*data[:2])
+    assert_equal_weights(resumed, undisturbed)
+    assert resumed.history_ == undisturbed.history_
+
+
+def test_a_checkpoint_is_found_with_a_generator_in_the_same_state(data, tmp_path):
+    for _ in range(2):
+        member(checkpoint=tmp_path, random_state=np.random.RandomState(3)).fit(*data[:2])
+    assert len(list(tmp_path.glob("*.checkpoint"))) == 1
+
+
+@pytest.mark.parametrize(("losses", "over"), [([2.0, 1.0], False), ([1.0, 2.0], True)])
+def test_without_patience_the_first_epoch_that_is_no_better_is_the_last(losses, over):
+    assert early_stopping(0, {"val_loss": losses}, None).over is over

@@ -207,6 +207,8 @@ NETWORK: dict[str, Edit] = {
     "weights of the network a path": _network("weights", "/etc/passwd"),
     "image size negative": _network("image_size", [-32, 32]),
     "image size of one number": _network("image_size", [32]),
+    "image size beyond any memory": _network("image_size", [100_000, 100_000]),
+    "image size that is no number": _network("image_size", [32.0, True]),
     "pooling os.system": _network("pooling", "os.system"),
     "image fit os.system": _network("image_fit", "os.system"),
 }

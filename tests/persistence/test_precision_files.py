@@ -12,7 +12,7 @@ from skinensemble.cli.info import describe
 from skinensemble.exceptions import ModelFileError
 from skinensemble.persistence import save
 from skinensemble.stage import _stage
-from skinensemble.trials import _trial
+from skinensemble.trials import _result, _trial
 
 X, Y, LESIONS = lesion_table()
 
@@ -45,6 +45,7 @@ def test_who_takes_ballots_over_takes_their_precision_over(saved, monkeypatch):
 
 def test_a_search_keeps_it_for_its_committee(monkeypatch):
     monkeypatch.setattr(_trial, "get_config", lambda: {"precision": "bfloat16"})
+    monkeypatch.setattr(_result, "get_config", lambda: {"precision": "bfloat16"})
     found = search(committee(), X, Y, groups=LESIONS, n_finalists=2, random_state=0)
     assert found.committee().precision_ == "bfloat16"
 

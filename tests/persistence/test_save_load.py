@@ -274,3 +274,26 @@ def test_labels_of_every_kind_come_back(labels, table, tmp_path):
 def test_what_was_not_fitted_cannot_be_saved(tmp_path):
     with pytest.raises(ValueError, match="not fitted"):
         save(Cascade(), tmp_path / "cascade.h5")
+
+
+def test_members_of_any_name_keep_their_own_arrays(tmp_path):
+    X, y, lesions = lesion_table()
+    names = ["_4", "b-2", "réseau", "a b", "-1", "-2"]
+    members = [(name, GaussianNB(var_smoothing=10.0**-i)) for i, name in enumerate(names)]
+    stage = Stage(members, cv=2, random_state=0).fit(X, y, groups=lesions)
+    save(stage, tmp_path / "stage.h5")
+    back = load(tmp_path / "stage.h5")
+    np.testing.assert_array_equal(back.ballots(X), stage.ballots(X))
+
+
+def test_an_array_stands_for_one_entry_only(tmp_path):
+    X, y, _ = lesion_table()
+    save(make_pipeline(StandardScaler(), GaussianNB()).fit(X, y), tmp_path / "sound.h5")
+
+    def twice(config, arrays):
+        fitted = config["root"]["steps"][0][1]["fitted"]
+        fitted["scale_"] = fitted["var_"]
+
+    ((_, path),) = edited(tmp_path / "sound.h5", {"twice": twice}, tmp_path)
+    with pytest.raises(ModelFileError, match="its array is that of another entry"):
+        load(path)

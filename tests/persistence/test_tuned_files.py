@@ -79,6 +79,8 @@ HOSTILE = {
     "another network": put(f"{FIRST}/body/network", "0" * 64),
     "no parameters": put(f"{FIRST}/params", REMOVE),
     "units that do not fit": put(f"{FIRST}/params/units", {"tuple": [7]}),
+    "units beyond any memory": put(f"{FIRST}/params/units", {"tuple": [10**9]}),
+    "batches beyond any memory": put(f"{FIRST}/params/batch_size", 10**9),
     "no number of units": put(f"{FIRST}/params/units", "many"),
     "a loss that is none": put(f"{FIRST}/params/loss", "hinge"),
     "a pooling that is none": put(f"{FIRST}/params/pooling", "median"),
