@@ -19,6 +19,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from skinensemble import SearchResult, Stage, search
 from skinensemble.exceptions import InputError, MemberError, UngroupedWarning
+from skinensemble.trials import _result
 from skinensemble.trials._search import plan_rungs
 from skinensemble.trials._trial import TrialData
 
@@ -310,7 +311,8 @@ def test_names_have_to_differ():
         search([*committee(), *committee()], X, Y, groups=LESIONS)
 
 
-def test_a_score_that_wants_every_class_leaves_out_the_draws_without_one():
+def test_a_score_that_wants_every_class_leaves_out_the_draws_without_one(monkeypatch):
+    monkeypatch.setattr(_result, "_N_RESAMPLES", 60)
     X, y, lesions = lesion_table(90, codes=["bkl", "mel", "nv"])
     few = np.isin(lesions, np.unique(lesions[y == "mel"])[3:]) & (y == "mel")
     X, y, lesions = X[~few], y[~few], lesions[~few]
@@ -321,7 +323,7 @@ def test_a_score_that_wants_every_class_leaves_out_the_draws_without_one():
         return roc_auc_score(y, proba, multi_class="ovr")
 
     for scoring in (all_against_all, "roc_auc"):
-        found = search(committee(), X, y, groups=lesions, cv=2, scoring=scoring)
+        found = search(committee()[:2], X, y, groups=lesions, cv=2, scoring=scoring)
         best = found.leaderboard[0]
         assert 0 < best.low <= best.score <= best.high <= 1
         assert "(" in str(found)
