@@ -183,6 +183,7 @@ def _voters(stage: Stage, ballots, rules, notes):
     """Each member alone, then each rule learnt on the stage's out-of-fold ballots."""
     for i, name in enumerate(stage.named_members_):
         yield "member", name, SoftVote(), ballots[:, [i]]
+    own, same = stage.voting_, None
     for name in rules:
         rule = resolve_voting_rule(name)
         try:
@@ -190,11 +191,18 @@ def _voters(stage: Stage, ballots, rules, notes):
         except Exception as error:  # of any kind: the others are judged all the same
             notes.append(f"The rule {name} could not be compared. {error}")
             continue
+        same = rule if rule_name(name) == rule_name(own) else same
         yield "rule", rule_name(name), rule, ballots
-    certificate = getattr(stage.voting_, "certificate_", None)
+    certificate = getattr(own, "certificate_", None)
     held_out = certificate is not None and certificate.kind == "held-out"
-    if held_out or rule_name(stage.voting_) not in map(rule_name, rules):
-        yield "vote", "as trained", stage.voting_, ballots
+    if held_out or same is None or not _alike(own, same, ballots):
+        yield "vote", "as trained", own, ballots
+
+
+def _alike(own: VotingRule, other: VotingRule, ballots) -> bool:
+    """Whether two rules say the same; one that learnt from weighted samples may not."""
+    asked = ((rule.combine(ballots), rule.decide(ballots)) for rule in (own, other))
+    return all(np.array_equal(a, b) for a, b in zip(*asked, strict=True))
 
 
 def _triage_row(kind, name, malignant, decided, scores, weights) -> Row:

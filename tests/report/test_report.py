@@ -307,3 +307,14 @@ def test_lesions_that_are_missing_or_of_two_diagnoses_are_refused(cascade, fresh
             evaluate(cascade, X, y, groups=missing)
     with pytest.raises(InputError, match=r"all .* – one lesion has several labels"):
         evaluate(cascade, X, y, groups=["all"] * len(y))
+
+
+def test_a_rule_that_learnt_from_weighted_samples_is_judged_as_trained(fresh):
+    X, y, lesions = lesion_table(200)
+    stages = [Stage(committee()[:2], voting=voting, cv=3) for voting in ("stacking", "soft")]
+    for weight, known in ((None, False), (np.where(np.isin(y, MALIGNANT), 9.0, 1.0), True)):
+        cascade = Cascade(*stages, random_state=0)
+        cascade.fit(X, y, groups=lesions, sample_weight=weight)
+        X_new, y_new, groups = fresh
+        found = evaluate(cascade, X_new, y_new, groups=groups, rules=["stacking"], n_resamples=10)
+        assert (found.triage[-1].name == "as trained") is known
