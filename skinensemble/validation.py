@@ -112,14 +112,19 @@ def encode_known(y, classes: np.ndarray, who: str) -> np.ndarray:
     Raises
     ------
     InputError
-        When labels are not among the classes.
+        When labels are missing, of mixed types, or not among the classes.
 
     Examples
     --------
     >>> encode_known(["nv", "mel"], np.array(["bcc", "mel", "nv"]), "the stage")
     array([2, 1])
     """
-    y = np.asarray(y)
+    y = _as_given(y)
+    missing = _missing(np.asarray(y))
+    if missing:
+        why = "the label is missing"
+        raise InputError(message("y", f"rows {first_few(missing)}", why, "label or remove them"))
+    y = _of_one_type("y", np.asarray(y))
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
         why = f"{who} knows {first_few(classes.tolist())}"

@@ -140,3 +140,9 @@ def test_what_proves_nothing_is_refused_before_a_network_runs(two):
     with pytest.raises(InputError, match="the members were trained on these"):
         stage.certify(X, y, groups=lesions)
     assert notes == []
+
+
+def test_a_proof_without_lesions_is_none(certifiable):
+    X, y, _ = lesion_table(200, codes=TWO, seed=9)
+    with pytest.raises(InputError, match="groups: None – a proof counts lesions – pass groups="):
+        certifiable.certify(X, y, groups=None)

@@ -203,7 +203,7 @@ class _Shown:
             return
         found = ", ".join(f"{number} {side}" for side, number in sorted(self._sides.items()))
         threshold = getattr(self._cascade.triage_.voting_, "threshold_", None)
-        if threshold is not None:
+        if threshold is not None and self._args.prevalence is None:  # else that of each row
             found += f" (malignant from p = {threshold:.3g})"
         print(f"skinensemble: {count(self.good, 'image')}: {found}", file=sys.stderr)
         if self._args.early_exit and self.good:

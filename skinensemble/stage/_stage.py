@@ -22,6 +22,7 @@ from skinensemble.committee import (
     stack_ballots,
 )
 from skinensemble.engines import get_config
+from skinensemble.exceptions import InputError, message
 from skinensemble.stage._checked import CheckedStage
 from skinensemble.stage._compared import ComparedStage
 from skinensemble.stage._described import DescribedStage
@@ -392,6 +393,9 @@ class Stage(
         check_is_fitted(self)
         check_lengths(X, y=y)
         encoded = encode_known(y, self.classes_, "the stage")
+        if groups is None:
+            why, remedy = "a proof counts lesions", "pass groups=lesion_ids, an id for each image"
+            raise InputError(message("groups", None, why, remedy))
         lesions = check_groups(groups, encoded, self.classes_)
         # Whatever the threshold was tuned by before.
         promise = {"criterion": "sensitivity", "min_sensitivity": min_sensitivity}

@@ -318,3 +318,10 @@ def test_a_rule_that_learnt_from_weighted_samples_is_judged_as_trained(fresh):
         X_new, y_new, groups = fresh
         found = evaluate(cascade, X_new, y_new, groups=groups, rules=["stacking"], n_resamples=10)
         assert (found.triage[-1].name == "as trained") is known
+
+
+def test_labels_that_are_missing_are_told_by_their_rows(cascade, fresh):
+    X, y, lesions = fresh
+    y = [None, *y[1:]]
+    with pytest.raises(InputError, match="y: rows 0 – the label is missing – label or remove"):
+        evaluate(cascade, X, y, groups=lesions)
