@@ -80,12 +80,7 @@ def check_labels(y) -> tuple[np.ndarray, np.ndarray]:
     >>> check_labels(["nv", "mel", "nv"])
     (array(['mel', 'nv'], dtype='<U3'), array([1, 0, 1]))
     """
-    y = column_or_1d(_as_given(y), warn=True)
-    missing = _missing(y)
-    if missing:
-        why = "the label is missing"
-        raise InputError(message("y", f"rows {first_few(missing)}", why, "label or remove them"))
-    y = _of_one_type("y", y)
+    y = _as_labels(y)
     check_classification_targets(y)
     classes, encoded = np.unique(y, return_inverse=True)
     if len(classes) < 2:
@@ -119,17 +114,22 @@ def encode_known(y, classes: np.ndarray, who: str) -> np.ndarray:
     >>> encode_known(["nv", "mel"], np.array(["bcc", "mel", "nv"]), "the stage")
     array([2, 1])
     """
-    y = _as_given(y)
-    missing = _missing(np.asarray(y))
-    if missing:
-        why = "the label is missing"
-        raise InputError(message("y", f"rows {first_few(missing)}", why, "label or remove them"))
-    y = _of_one_type("y", np.asarray(y))
+    y = _as_labels(y)
     unknown = np.setdiff1d(y, classes)
     if len(unknown):
         why = f"{who} knows {first_few(classes.tolist())}"
         raise InputError(message("labels", first_few(unknown), why, "map or remove them"))
     return np.searchsorted(classes, y)
+
+
+def _as_labels(y) -> np.ndarray:
+    """Return labels as an array of one type; none may be missing."""
+    y = column_or_1d(_as_given(y), warn=True)
+    missing = _missing(y)
+    if missing:
+        why = "the label is missing"
+        raise InputError(message("y", f"rows {first_few(missing)}", why, "label or remove them"))
+    return _of_one_type("y", y)
 
 
 def _as_given(values):

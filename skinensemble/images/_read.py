@@ -95,7 +95,7 @@ def decode(
 ) -> np.ndarray:
     """Decode the bytes of one file, see :func:`read_image`; raise `Unreadable` for any fault.
 
-    What it returns cannot be written to: to copy it would cost a fifth of the decoding.
+    What it returns cannot be written to: who makes a batch of it copies it anyway.
     """
     image = open_image(io.BytesIO(data))
     kind = sniff(data[:16])
