@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 
 import numpy as np
@@ -12,7 +11,6 @@ from sklearn.utils.validation import _num_samples
 
 from skinensemble._paths import refuse_path
 from skinensemble.exceptions import (
-    CertificateWarning,
     InputError,
     UngroupedWarning,
     first_few,
@@ -24,12 +22,8 @@ __all__ = [
     "check_groups",
     "check_labels",
     "check_lengths",
-    "content_digests",
     "encode_known",
-    "group_copies",
     "lesion_folds",
-    "note_use",
-    "refuse_trained",
 ]
 
 
@@ -319,108 +313,3 @@ def _checked(folds, y, groups, names) -> np.ndarray:
             why = f"without fold {fold} there is none of class {first_few(names[absent])}"
             raise InputError(message("cv", f"fold {fold}", why, "use fewer folds, or add lesions"))
     return folds
-
-
-def group_copies(X, y: np.ndarray, groups: np.ndarray | None) -> np.ndarray | None:
-    """Check that copies of one image are one lesion of one label; make them one where unknown.
-
-    Parameters
-    ----------
-    X : object with ``digests``, such as an ImageSource; anything else is let through
-    y : ndarray of int of shape (n_samples,)
-    groups : ndarray of int of shape (n_samples,), or None
-
-    Returns
-    -------
-    ndarray of int of shape (n_samples,), or None
-        The lesions; where none were given, each distinct image is one.
-
-    Raises
-    ------
-    InputError
-        When the same image has two labels, or belongs to two lesions.
-    """
-    if not hasattr(X, "digests"):
-        return groups
-    content = np.unique(np.asarray(content_digests(X)), return_inverse=True)[1]
-    for name, values in (("labels", y), ("lesions", content if groups is None else groups)):
-        order = np.lexsort((values, content))
-        first, second = order[:-1], order[1:]
-        odd = (content[first] == content[second]) & (values[first] != values[second])
-        if odd.any():
-            pairs = sorted(zip(first[odd].tolist(), second[odd].tolist(), strict=True))
-            shown = first_few(f"rows {a} and {b}" for a, b in pairs)
-            remedy = "correct the table, or leave the copies out"
-            raise InputError(message("copies", shown, f"the same image has two {name}", remedy))
-    return content if groups is None else groups
-
-
-def content_digests(X) -> np.ndarray | None:
-    """Return a 64-bit digest of the content of each sample, to recognise it later.
-
-    Parameters
-    ----------
-    X : array-like of shape (n_samples, …), or an object with ``digests``
-
-    Returns
-    -------
-    ndarray of uint64 of shape (n_samples,), or None when the samples cannot be read as bytes
-
-    Examples
-    --------
-    >>> first, again = content_digests(np.array([[1.0, 2.0], [1.0, 2.0]]))
-    >>> first == again
-    np.True_
-    """
-    digests = getattr(X, "digests", None)
-    if digests is None:
-        rows = X.to_numpy() if hasattr(X, "to_numpy") else X
-        if not isinstance(rows, np.ndarray) or rows.dtype == object:
-            return None
-        digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows]
-    return np.array([int.from_bytes(digest[:8], "little") for digest in digests], dtype=np.uint64)
-
-
-def refuse_trained(X, trained: np.ndarray | None) -> None:
-    """Refuse samples among those trained on, which prove nothing; raises InputError.
-
-    Parameters
-    ----------
-    X : as in :func:`content_digests`
-    trained : ndarray of uint64, or None
-        Digests of the samples trained on, where they are known.
-    """
-    digests = content_digests(X)
-    if digests is None or trained is None:
-        return
-    seen = np.flatnonzero(np.isin(digests, trained))
-    if len(seen):
-        why = "the members were trained on these samples, so they prove nothing"
-        remedy = "certify on lesions the stage has never seen"
-        raise InputError(message("samples", f"rows {first_few(seen)}", why, remedy))
-
-
-def note_use(X, used: np.ndarray | None) -> np.ndarray | None:
-    """Note that samples were used for a certificate, with a warning when they were before.
-
-    Parameters
-    ----------
-    X : as in :func:`content_digests`
-    used : ndarray of uint64, or None
-        Digests of what was used before.
-
-    Returns
-    -------
-    ndarray of uint64, or None
-        Digests of all that was used.
-    """
-    digests = content_digests(X)
-    if digests is None:
-        return used
-    again = 0 if used is None else int(np.isin(digests, used).sum())
-    if again:
-        why = "a promise chosen among several on the same lesions is no promise"
-        remedy = "decide on one before looking, or use other lesions"
-        text = message("certificate", f"{again} samples were used for one before", why, remedy)
-        warnings.warn(text, CertificateWarning, stacklevel=4)
-    return digests if used is None else np.union1d(used, digests)

@@ -20,7 +20,7 @@ def lesion_table(n_lesions: int = 150, codes=CODES, seed: int = 0):
     of_lesion = centre[kind] + 0.7 * rng.standard_normal((n_lesions, 4))
     lesion = rng.permutation(np.repeat(np.arange(n_lesions), rng.integers(1, 4, n_lesions)))
     X = of_lesion[lesion] + 0.5 * rng.standard_normal((len(lesion), 4))
-    return X, np.asarray(codes)[kind[lesion]], np.array([f"HAM_{n:04d}" for n in lesion])
+    return X, np.asarray(codes)[kind[lesion]], np.array([f"HAM_{seed}_{n:04d}" for n in lesion])
 
 
 def committee() -> list:

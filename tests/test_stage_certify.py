@@ -83,6 +83,28 @@ def test_certify_refuses_what_was_trained_on(two, certifiable, frame):
     assert certifiable.voting_ is before
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+def test_certify_refuses_other_images_of_lesions_that_were_trained_on(
+    two, certifiable, loaded, tmp_path
+):
+    X, y, lesions = lesion_table(200, codes=TWO, seed=9)
+    lesions = np.where(lesions == lesions[4], two[2][two[1] == y[4]][0], lesions)
+    if loaded:
+        save(certifiable, tmp_path / "stage.h5")
+        certifiable = load(tmp_path / "stage.h5")
+    rows = ", ".join(map(str, np.flatnonzero(lesions == lesions[4])[:10]))
+    why = "the members were trained on these lesions, so they prove nothing"
+    with pytest.raises(InputError, match=f"^lesions: rows {rows} – {why} – .* same name"):
+        certifiable.certify(X, y, groups=lesions)
+
+
+def test_numbers_of_lesions_may_meet(two):
+    fresh = lesion_table(200, codes=TWO, seed=9)
+    first, second = (np.unique(part[2], return_inverse=True)[1] for part in (two, fresh))
+    stage = Stage(committee(), cv=3).fit(two[0], two[1], groups=first)
+    assert stage.certify(*fresh[:2], groups=second, min_sensitivity=0.9).n_malignant == 100
+
+
 def test_certify_refuses_too_few_lesions_and_unknown_labels(certifiable):
     X, y, lesions = lesion_table(60, codes=TWO, seed=9)
     before = certifiable.voting_

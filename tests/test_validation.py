@@ -9,12 +9,10 @@ from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, ShuffleS
 
 from skinensemble import Cascade, Stage, TransferClassifier
 from skinensemble.exceptions import InputError, UngroupedWarning
-from skinensemble.images import as_images
 from skinensemble.validation import (
     check_groups,
     check_labels,
     check_lengths,
-    content_digests,
     lesion_folds,
 )
 
@@ -201,30 +199,6 @@ def test_splitters_of_the_users_own_are_followed(cv):
     for k, (_, test) in enumerate(cv.split(Y, Y, LESIONS)):
         expected[test] = k
     assert folds.tolist() == expected.tolist()
-
-
-@pytest.mark.parametrize("kind", [np.asarray, pd.DataFrame, np.asfortranarray])
-def test_digests_tell_content_apart_and_recognise_it(kind):
-    X = np.random.default_rng(0).standard_normal((50, 4))
-    X[49] = X[0]
-    digests = content_digests(kind(X))
-    assert digests.dtype == np.uint64
-    assert len(set(digests.tolist())) == 49
-    assert digests[0] == digests[49]
-    np.testing.assert_array_equal(content_digests(kind(X[::-1]))[::-1], digests)
-
-
-def test_digests_of_images_are_their_own():
-    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
-    source = as_images(images)
-    expected = [int.from_bytes(digest[:8], "little") for digest in source.digests]
-    assert content_digests(source).tolist() == expected
-    assert len(set(expected)) == 3
-
-
-@pytest.mark.parametrize("X", [["a.jpg", "b.jpg"], np.array(["a", "b"], dtype=object)])
-def test_what_has_no_bytes_has_no_digest(X):
-    assert content_digests(X) is None
 
 
 def test_lengths_that_differ_are_told_and_a_path_is_not_counted(tmp_path):

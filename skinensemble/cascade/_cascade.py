@@ -22,6 +22,7 @@ from skinensemble.cascade._stream import stream
 from skinensemble.cascade._verdicts import follow
 from skinensemble.cascade._withhold import learn_referrals
 from skinensemble.exceptions import InputError, message
+from skinensemble.identity import group_copies
 from skinensemble.referral import resolve_referral
 from skinensemble.stage import EarlyDecision, Stage
 from skinensemble.taxonomy import MALIGNANT, SIDES, malignant_mask
@@ -31,7 +32,6 @@ from skinensemble.validation import (
     check_labels,
     check_lengths,
     encode_known,
-    group_copies,
 )
 from skinensemble.voting import VotingRule
 
@@ -169,7 +169,9 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         if lesions is None:
             lesions = np.arange(len(encoded))  # said once above, not again by each stage
         self._share_folds((triage, diagnosis), encoded, lesions)
-        extra = {"sample_weight": sample_weight, "groups": lesions}
+        # Under the names that were given: by these they are known again.
+        names = lesions if groups is None else groups
+        extra = {"sample_weight": sample_weight, "groups": names}
         if not self._shares_members:
             self._say("triage", SIDES)
             left = remaining()
@@ -324,7 +326,8 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         Raises
         ------
         InputError
-            When samples were trained on, or labels are unknown.
+            When samples were trained on, or other images of their lesions, or labels are unknown;
+            see :meth:`Stage.certify`.
         CertificateError
             When the malignant lesions are too few.
         """

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skinensemble.cascade import Cascade
 from skinensemble.committee import accept_all
 from skinensemble.exceptions import UngroupedWarning, message
+from skinensemble.identity import content_digests, group_copies, lesion_digests, trained_on
 from skinensemble.metrics import (
     Figure,
     auc,
@@ -29,9 +30,7 @@ from skinensemble.thresholds import lesion_scores
 from skinensemble.validation import (
     check_groups,
     check_lengths,
-    content_digests,
     encode_known,
-    group_copies,
 )
 from skinensemble.voting import SoftVote, VotingRule, resolve_voting_rule, rule_name
 
@@ -85,12 +84,13 @@ def evaluate(
     check_lengths(X, y=types, groups=groups)
     notes = [] if groups is not None else [_warn_ungrouped()]
     X = accept_all([*cascade.triage_.members_, *cascade.diagnosis_.members_], X)
-    groups = _lesions(X, types, groups, cascade.classes_)
+    names, groups = groups, _lesions(X, types, groups, cascade.classes_)
     weights = lesion_weights(groups, n_resamples, random_state)
     malignant = cascade.malignant_mask_[types]
+    notes += _trained_on(cascade, X, names)
     X = cascade.prepare(X)
     ballots = [stage.cast(X) for stage in (cascade.triage_, cascade.diagnosis_)]
-    notes += [*_notes_on(cascade, X), *_missing_from(cascade)]
+    notes += _missing_from(cascade)
     decided = cascade.decide_sides(ballots[0])
     return Report(
         triage=list(_triage_rows(cascade.triage_, ballots[0], malignant, weights, rules, notes)),
@@ -131,14 +131,17 @@ def _warn_ungrouped() -> str:
     return f"Attention: lesions not known: {why}."
 
 
-def _notes_on(cascade: Cascade, X) -> list[str]:
-    known, own = cascade.triage_.digests_, content_digests(X)
-    if known is None or own is None or not np.isin(own, known).any():
-        return []
-    n = int(np.isin(own, known).sum())
-    remedy = "Judge on lesions that the cascade has never seen."
+def _trained_on(cascade: Cascade, X, groups) -> list[str]:
+    stage, remedy = cascade.triage_, "Judge on lesions that the cascade has never seen."
+    copies = trained_on(content_digests(X), stage.digests_)
+    others = np.setdiff1d(trained_on(lesion_digests(groups), stage.lesion_digests_), copies)
     return [
-        f"Attention: {n} of {len(own)} samples were trained on; these figures flatter. {remedy}"
+        f"Attention: {len(rows)} of {len(X)} samples {what}; these figures flatter. {remedy}"
+        for rows, what in (
+            (copies, "were trained on"),
+            (others, "show lesions of which other images were trained on"),
+        )
+        if len(rows)
     ]
 
 

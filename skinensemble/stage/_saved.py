@@ -25,6 +25,7 @@ class SavedStage:
     def _dump(self: Any, out):
         own = {"folds": self.folds_, "targets": self.targets_, "ballots": self.ballots_}
         optional = {"lesions": self.lesions_, "digests": self.digests_}
+        optional["lesion_digests"] = self.lesion_digests_
         optional["certified"] = self._certified
         own |= {key: value for key, value in optional.items() if value is not None}
         seed = self.random_state
@@ -66,9 +67,10 @@ class SavedStage:
         optional = {
             "lesions": (n, np.int64),
             "digests": (n, np.uint64),
+            "lesion_digests": (n, np.uint64),
             "certified": (None, np.uint64),
         }
-        self.lesions_, self.digests_, self._certified = (
+        self.lesions_, self.digests_, self.lesion_digests_, self._certified = (
             training.array(key, shape=(length,), dtype=dtype) if key in known else None
             for key, (length, dtype) in optional.items()
         )

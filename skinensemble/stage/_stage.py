@@ -23,6 +23,13 @@ from skinensemble.committee import (
 )
 from skinensemble.engines import get_config
 from skinensemble.exceptions import InputError, message
+from skinensemble.identity import (
+    content_digests,
+    group_copies,
+    lesion_digests,
+    note_use,
+    refuse_trained,
+)
 from skinensemble.stage._checked import CheckedStage
 from skinensemble.stage._compared import ComparedStage
 from skinensemble.stage._described import DescribedStage
@@ -33,12 +40,8 @@ from skinensemble.validation import (
     check_groups,
     check_labels,
     check_lengths,
-    content_digests,
     encode_known,
-    group_copies,
     lesion_folds,
-    note_use,
-    refuse_trained,
 )
 from skinensemble.voting import (
     ThresholdVote,
@@ -121,8 +124,8 @@ class Stage(
         Class index of each training sample.
     lesions_ : ndarray of int of shape (n_samples,), or None
         Lesion of each training sample, numbered.
-    digests_ : ndarray of uint64 of shape (n_samples,), or None
-        Content digests of the training samples.
+    digests_, lesion_digests_ : ndarray of uint64 of shape (n_samples,), or None
+        Digests of the content of the training samples, and of the names of their lesions.
     precision_ : {"float32", "bfloat16"}
         In which networks ran when the ballots were cast that the rule has learnt from; what it has
         learnt, such as a certified threshold, holds for predictions in the same.
@@ -262,7 +265,8 @@ class Stage(
             verbose=self.verbose,
             tolerance=self.tolerance(),
         )
-        self.lesions_, self.digests_ = lesions, content_digests(X)
+        self.lesions_, self.lesion_digests_ = lesions, lesion_digests(groups)
+        self.digests_ = content_digests(X)
         self.precision_ = get_config()["precision"]
         return self._learn(voters, ballots, encoded, sample_weight)
 
@@ -287,6 +291,7 @@ class Stage(
         """
         self.classes_ = np.asarray(classes)
         self.folds_, self.lesions_, self.digests_ = other.folds_, other.lesions_, other.digests_
+        self.lesion_digests_ = other.lesion_digests_
         self.failures_, self.precision_ = dict(other.failures_), other.precision_
         return self._learn(voters, ballots, targets, sample_weight)
 
@@ -380,8 +385,9 @@ class Stage(
         Raises
         ------
         InputError
-            When samples were trained on, labels are unknown, there are not two classes, or copies
-            of one image are said to be several lesions.
+            When samples were trained on, or other images of their lesions (recognised by their
+            names; numbers are not compared), labels are unknown, there are not two classes, or
+            copies of one image are said to be several lesions.
         CertificateError
             When the positive lesions are too few.
 
@@ -403,7 +409,7 @@ class Stage(
         # What proves nothing is known before the networks run.
         ThresholdVote(**promise).check_targets(encoded, lesions)
         X = accept_all(self.members_, X)
-        refuse_trained(X, self.digests_)
+        refuse_trained(X, groups, self)
         lesions = group_copies(X, encoded, lesions)
         X = self.prepare(X)
         self.voting_ = ThresholdVote.held_out(

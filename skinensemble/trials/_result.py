@@ -218,6 +218,7 @@ class SearchResult:
             folds_=data.folds,
             lesions_=data.lesions,
             digests_=data.digests,
+            lesion_digests_=data.lesion_digests,
             precision_=data.precision,
             failures_={},
         )

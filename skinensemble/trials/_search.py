@@ -15,6 +15,7 @@ from skinensemble._deadline import check_deadline, check_seconds, time_limit, wi
 from skinensemble.committee import accept_all
 from skinensemble.engines import with_config
 from skinensemble.exceptions import InputError, MemberError, TimeLimitError, first_few, message
+from skinensemble.identity import content_digests, group_copies, lesion_digests
 from skinensemble.trials._candidates import check_candidates
 from skinensemble.trials._records import Records
 from skinensemble.trials._result import SearchResult
@@ -24,8 +25,6 @@ from skinensemble.validation import (
     check_groups,
     check_labels,
     check_lengths,
-    content_digests,
-    group_copies,
     lesion_folds,
 )
 
@@ -143,9 +142,9 @@ def search(
     check_lengths(X, y=y)
     classes, targets = check_labels(y)
     lesions = check_groups(groups, targets, classes)
-    data = _make_data(
-        accept_all([one for _, one in candidates], X), classes, targets, lesions, cv, random_state
-    )
+    X = accept_all([one for _, one in candidates], X)
+    known = lesions, lesion_digests(groups)
+    data = _make_data(X, classes, targets, known, cv, random_state)
     halving = _Halving(
         data, dict(candidates), scoring, Records(folder, data), clock, n_jobs, verbose
     )
@@ -192,7 +191,8 @@ def _check_plan(n_finalists, factor, min_share) -> None:
         raise InputError(message("min_share", f"{min_share!r:.60}", why, remedy))
 
 
-def _make_data(X, classes, targets, lesions, cv, seed) -> TrialData:
+def _make_data(X, classes, targets, known, cv, seed) -> TrialData:
+    lesions, names = known
     if not isinstance(seed, numbers.Integral):
         why, remedy = "a search that cannot be repeated cannot go on either", "pass an integer"
         raise InputError(message("random_state", f"{seed!r:.60}", why, remedy))
@@ -201,7 +201,7 @@ def _make_data(X, classes, targets, lesions, cv, seed) -> TrialData:
     lesion_folds(targets, lesions, cv, classes=classes)
     lesions = group_copies(X, targets, lesions)
     folds = lesion_folds(targets, lesions, cv, classes=classes, random_state=int(seed))
-    return TrialData(X, classes, targets, lesions, folds, content_digests(X), int(seed))
+    return TrialData(X, classes, targets, lesions, folds, content_digests(X), names, int(seed))
 
 
 class _Clock:

@@ -56,7 +56,7 @@ class TrialData:
     lesions : ndarray of int of shape (n_samples,), or None
     folds : ndarray of int of shape (n_samples,)
         The fold in which each sample is held out.
-    digests : ndarray of uint64 of shape (n_samples,), or None
+    digests, lesion_digests : ndarray of uint64 of shape (n_samples,), or None
     seed : int
     precision : {"float32", "bfloat16"}
         In which networks run.
@@ -68,6 +68,7 @@ class TrialData:
     lesions: np.ndarray | None
     folds: np.ndarray
     digests: np.ndarray | None
+    lesion_digests: np.ndarray | None
     seed: int
     precision: str = field(default_factory=lambda: get_config()["precision"])
 

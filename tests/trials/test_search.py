@@ -65,7 +65,7 @@ def test_shares_are_nested_hold_every_class_and_split_no_lesion(counts, images, 
     kind = np.repeat(np.arange(len(counts)), counts)
     lesions = np.repeat(np.arange(len(kind)), images)
     folds = (np.arange(len(kind)) % 3)[lesions]
-    data = TrialData(None, np.arange(len(counts)), kind[lesions], lesions, folds, None, seed)
+    data = TrialData(None, np.arange(len(counts)), kind[lesions], lesions, folds, None, None, seed)
     before: set[int] = set()
     for share in (0.05, 0.2, 0.5, 0.99):
         ((train, held),) = data.parts(share)
