@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from skinensemble.validation import as_lesions
 __all__ = [
     "content_digests",
     "group_copies",
+    "join_lesions",
     "lesion_digests",
     "note_use",
     "refuse_trained",
@@ -52,6 +55,48 @@ def group_copies(X, y: np.ndarray, groups: np.ndarray | None) -> np.ndarray | No
             remedy = "correct the table, or leave the copies out"
             raise InputError(message("copies", shown, f"the same image has two {name}", remedy))
     return content if groups is None else groups
+
+
+def join_lesions(groups: Any, pairs: Iterable[Sequence]) -> np.ndarray:
+    """Make one lesion of those whose images are copies.
+
+    Parameters
+    ----------
+    groups : array-like of shape (n_images,), or int
+        Lesion of each image; or how many images there are, each a lesion of its own.
+    pairs : iterable of (row, row), or of :class:`~skinensemble.images.NearCopy`
+
+    Returns
+    -------
+    ndarray of shape (n_images,)
+        Lesions that are joined have the name of the one that comes first.
+
+    Raises
+    ------
+    InputError
+        When a lesion is missing, or a row is none.
+
+    Examples
+    --------
+    >>> join_lesions(["a", "b", "b", "c"], [(0, 2)])
+    array(['a', 'a', 'a', 'c'], dtype='<U1')
+    """
+    # Half a second: not to predict.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names = as_lesions(range(groups) if isinstance(groups, int) else groups)
+    rows = np.array([(pair[0], pair[1]) for pair in pairs], dtype=np.intp).reshape(-1, 2)
+    if rows.size and not 0 <= rows.min() <= rows.max() < len(names):
+        why = f"there are {len(names)} images"
+        raise InputError(message("pairs", f"row {rows.max()}", why, "pass those of these images"))
+    known, first, lesion = np.unique(names, return_index=True, return_inverse=True)
+    ends, n = lesion[rows], len(known)
+    links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(n, n))
+    joined = connected_components(links, directed=False)[1]
+    order = np.argsort(first)  # of lesions, by their first image
+    leader = order[np.unique(joined[order], return_index=True)[1]]
+    return known[leader[joined[lesion]]]
 
 
 def content_digests(X) -> np.ndarray | None:

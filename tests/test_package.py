@@ -24,6 +24,7 @@ LEAVES = (
     "_paths",
     "taxonomy",
     "validation",
+    "identity",
     "thresholds",
     "prevalence",
     "persistence",

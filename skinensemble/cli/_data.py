@@ -95,6 +95,12 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         help="with --on-error skip, stop when more than this share is bad (default: 0.05)",
     )
     options.add_argument("--report", metavar="CSV", help="write every problem of the data there")
+    options.add_argument(
+        "--join-copies",
+        action="store_true",
+        help="look for images that are the same but for encoding, size, or being turned, and take"
+        " them for one lesion",
+    )
 
 
 def load_data(args: argparse.Namespace) -> Data:
@@ -115,7 +121,8 @@ def load_data(args: argparse.Namespace) -> Data:
             message("option", first_few(foreign), why, "leave it out, or set --format")
         )
     bunch = _read(kind, args)
-    return _check(Data(bunch.images, bunch.target, bunch.groups), args)
+    data = _check(Data(bunch.images, bunch.target, bunch.groups), args)
+    return _join_copies(data) if args.join_copies else data
 
 
 def _read(kind: str, args: argparse.Namespace):
@@ -216,6 +223,30 @@ def _check_loss(target, good, args: argparse.Namespace, problems) -> None:
     named = first_few((f"{problem.name} ({problem.problem})" for problem in problems), 5)
     text = message("left out", args.data, f"{shown}: {named}", remedy)
     warnings.warn(text, UserWarning, stacklevel=2)
+
+
+def _join_copies(data: Data) -> Data:
+    """Let images that are near copies be of one lesion."""
+    import numpy as np
+
+    from skinensemble.identity import join_lesions
+    from skinensemble.images import near_copies
+
+    lesions = np.arange(len(data.target)) if data.groups is None else data.groups
+    names, target = data.images.names, data.target
+    pairs = [pair for pair in near_copies(data.images) if lesions[pair[0]] != lesions[pair[1]]]
+    if not pairs:
+        return data
+    odd = [(a, b) for a, b, _ in pairs if target[a] != target[b]]
+    if odd:
+        shown = first_few(f"{names[a]} ({target[a]}) and {names[b]} ({target[b]})" for a, b in odd)
+        remedy = "correct the labels, or leave the images out"
+        raise DatasetError(message("copies", shown, "they show the same, and differ", remedy))
+    shown = first_few(f"{names[a]} and {names[b]}" for a, b, _ in pairs)
+    remedy = "look at them, and correct the table"
+    text = message("copies", shown, "they show the same, so they are one lesion now", remedy)
+    warnings.warn(text, UserWarning, stacklevel=2)
+    return Data(data.images, target, join_lesions(lesions, pairs))
 
 
 def _append(report: str | None, problems) -> None:

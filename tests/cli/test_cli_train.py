@@ -8,11 +8,13 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold
 
 from skinensemble.cli import main
 from skinensemble.cli._aside import hold_out
 from skinensemble.cli._data import load_data
+from skinensemble.exceptions import DatasetError
 
 
 def parse(*args: str) -> argparse.Namespace:
@@ -236,3 +238,25 @@ def test_evaluate_refuses_other_files(tmp_path, capsys):
     foreign.write_bytes(b"PK\x03\x04" + bytes(600))
     assert main(["evaluate", str(foreign), str(tmp_path)]) == 1
     assert "cannot load" in capsys.readouterr().err
+
+
+def test_copies_that_were_saved_again_are_one_lesion(folder, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(folder, data)
+    first = sorted(data.glob("nv/*.png"))[0]
+    again = data / "nv" / "lesion_999.jpg"
+    Image.open(first).transpose(Image.Transpose.ROTATE_90).save(again, quality=90)
+    args = parse("train", str(data), "--lesions", r"lesion_\d+", "--join-copies")
+    with pytest.warns(UserWarning, match=rf"copies: .*{first.name} and .*{again.name} – they show"):
+        found = load_data(args)
+    lesions = dict(zip(found.images.names, found.groups.tolist(), strict=True))
+    assert lesions[str(again)] == lesions[str(first)] == first.name.rpartition("_")[0]
+    assert len(set(lesions.values())) == 70
+    shutil.copy(again, data / "mel" / "lesion_998.jpg")
+    with pytest.raises(DatasetError, match=r"copies: .*\(mel\) and .*\(nv\), .* – they"):
+        load_data(args)
+
+
+def test_without_copies_the_lesions_stay_as_they_are(folder):
+    args = parse("train", str(folder), "--join-copies")
+    assert load_data(args).groups is None
