@@ -18,7 +18,7 @@ _VERDICT = (
     *("diagnosis", "p_diagnosis", "referred", "agreement"),
 )
 _ESTIMATED = ("p_malignant", "p_diagnosis")
-_TITLES = ("verdict", "p malignant", "diagnosis", "p diagnosis", "members agree")
+_TITLES = ("verdict", "p malignant", "diagnosis", "p if malignant", "members agree")
 
 Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ class VerdictTable:
         self._full = len(set(names)) != len(set(files))
         longest = max(map(len, ["file", *(files if self._full else names)]))
         codes = max(len(str(label)) + 1 for label in cascade.classes_)
-        self._widths = [longest, 9, 11, max(9, codes), 11, 13]
+        self._widths = [longest, 9, 11, max(9, codes), 14, 13]
         titles = [one.replace("p ", "~ ") if early else one for one in _TITLES]
         self._print(["file", *titles])
 

@@ -22,6 +22,7 @@ from skinensemble.exceptions import (
     first_few,
     message,
 )
+from skinensemble.features._together import pass_together
 from skinensemble.voting import check_ballots
 
 __all__ = [
@@ -42,8 +43,10 @@ _NOT_ITS_OWN = (InputError, SaveError)
 def prepare_all(members, X):
     """Let each member do its shared work on `X` once, and pass on what it makes of it."""
     (X,) = indexable(X)
-    if _num_samples(X) < n_threads() and all(hasattr(_first_step(m), "accept") for m in members):
+    steps = [_first_step(member) for member in members]
+    if _num_samples(X) < n_threads() and all(hasattr(step, "accept") for step in steps):
         return _prepare_at_once(members, X)
+    X = pass_together([s.frozen_features() for s in steps if hasattr(s, "frozen_features")], X)
     for member in members:
         X = _prepare(member, X)
     return X

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from skinensemble.features._spread import spread
 from skinensemble.features._store import FeatureStore, default_store
 from skinensemble.images import ImageSource
 from skinensemble.images._fit import check_fit
+from skinensemble.images._problems import read_error
 from skinensemble.images._views import View
 
 if TYPE_CHECKING:
@@ -181,9 +183,12 @@ class Extractor:
                 progress = progress or Progress(self.name, len(distinct), verbose)
                 kept = store if keep else None
                 task = source[distinct], kept, view, size, progress
-                computed = spread(self, *task)
-                if computed is None:
-                    computed = self.compute(*task)
+                try:
+                    computed = spread(self, *task)
+                    if computed is None:
+                        computed = self.compute(*task)
+                except ImageReadError as error:
+                    raise _among(error, distinct, len(source)) from None
                 place = {digest: at for at, digest in enumerate(first)}
                 result[absent] = computed[[place[digests[at]] for at in absent]]
         return result
@@ -347,6 +352,12 @@ def _first_of_each(digests: Sequence[bytes], positions: np.ndarray) -> dict[byte
     for position in positions.tolist():
         first.setdefault(digests[position], position)
     return first
+
+
+def _among(error: ImageReadError, rows: np.ndarray, total: int) -> ImageReadError:
+    """Return an error about some of the rows as one about all that there are."""
+    problems = [replace(one, index=int(rows[one.index])) for one in error.problems]
+    return read_error(problems, total)
 
 
 def _check_batch_size(batch_size: int) -> int:

@@ -167,6 +167,14 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             warnings.warn(message("store", store, why, remedy), StoreWarning, stacklevel=2)
         return source
 
+    def frozen_features(self) -> BackboneFeatures:
+        """Return itself: what makes features of images."""
+        return self
+
+    def task(self) -> tuple[Extractor, FeatureStore, int]:
+        """Return the network, where its rows are kept, and how many images it sees at once."""
+        return self._extractor(), resolve_store(self.store), self.batch_size
+
     def costs(self) -> dict[str, int]:
         """Return what runs for each image: a dict from the network to its multiply-adds."""
         return self._extractor().costs()

@@ -90,6 +90,11 @@ class CollapsedMember(ClassifierMixin, BaseEstimator):
         """Let the classifier do its shared work on `X` once; see :class:`~skinensemble.Stage`."""
         return _first(self).prepare(X)
 
+    @available_if(lambda self: hasattr(_first_step(self), "frozen_features"))
+    def frozen_features(self):
+        """Return what makes features of images for the classifier."""
+        return _first_step(self).frozen_features()
+
     @available_if(lambda self: hasattr(_first_step(self), "costs"))
     def costs(self):
         """Return the multiply-adds per sample of all that the classifier runs."""

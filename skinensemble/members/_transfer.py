@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from skinensemble.exceptions import InputError, message
@@ -240,6 +241,11 @@ validation_fraction, patience, callbacks, random_state, verbose
             self.predict_proba(source)
             return source
         return (self.body_ if hasattr(self, "body_") else self._body()).prepare(X)
+
+    @available_if(lambda self: not self._tunes)
+    def frozen_features(self):
+        """Return what makes features of images, as a transformer."""
+        return self.body_ if hasattr(self, "body_") else self._body()
 
     def rows_at_hand(self, X):
         """Return what stores in memory have of the images, for a process without them."""

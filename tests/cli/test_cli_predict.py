@@ -38,7 +38,7 @@ def test_table_and_csv_agree_with_the_library(model, images, tmp_path, capsys):
     assert main(["predict", str(model), *images, "--output", str(output)]) == 0
     streams = capsys.readouterr()
     lines = streams.out.splitlines()
-    header = ["file", "verdict", "p malignant", "diagnosis", "p diagnosis", "members agree"]
+    header = ["file", "verdict", "p malignant", "diagnosis", "p if malignant", "members agree"]
     assert re.split(r"\s{2,}", lines[0]) == header
     assert [line.split()[0] for line in lines[1:]] == [Path(image).name for image in images]
     assert len({len(line.rstrip()) for line in lines[1:]}) <= 2

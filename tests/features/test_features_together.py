@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from skinensemble import CollapsedMember, TransferClassifier
+from skinensemble.committee import prepare_all
+from skinensemble.exceptions import ImageReadError
+from skinensemble.features import BackboneFeatures, FeatureStore, StoreWarning, _together
+from skinensemble.images import ImageSource, _files, _source, as_images
+from skinensemble.images._decoded import LastDecoded
+
+N, CHUNK = 40, 8
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Files, the last of which is a copy of the first."""
+    pixels = np.random.default_rng(0).integers(0, 256, (N, 40, 40, 3), dtype=np.uint8)
+    pixels[-1] = pixels[0]
+    files = [str(tmp_path / f"{row:02d}.png") for row in range(N)]
+    for file, image in zip(files, pixels, strict=True):
+        Image.fromarray(image).save(file)
+    return files
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """How often each file was decoded, where the last 16 images are kept."""
+    times: Counter[bytes] = Counter()
+    real = _source.decode
+
+    def count(data, *args):
+        times[data] += 1
+        return real(data, *args)
+
+    monkeypatch.setattr(_source, "decode", count)
+    monkeypatch.setattr(_source, "last_decoded", LastDecoded(16 * 32 * 32 * 3))
+    monkeypatch.setattr(_together, "_AT_ONCE", CHUNK)
+    # Files as new as these may change without a sign of it.
+    monkeypatch.setattr(_files, "_RACY_NS", -(2**62))
+    return times
+
+
+def members(store, **options):
+    """A transformer, a classifier and one of sides, each with a network of its own."""
+    own = {"backbone": "tiny_features", "weights": None, "store": store} | options
+    return [
+        make_pipeline(BackboneFeatures(**own), LogisticRegression()),
+        TransferClassifier(**own, pooling="max"),
+        CollapsedMember(TransferClassifier(**own, image_size=(32, 36))),
+        CollapsedMember(TransferClassifier(**own, image_size=(32, 36), pooling="max")),
+    ]
+
+
+def test_images_are_decoded_once_for_all_networks_of_one_size(tiny, paths, decoded):
+    store = FeatureStore()
+    source = prepare_all(members(store), paths)
+    assert isinstance(source, ImageSource)
+    assert len(decoded) == N - 1  # the copy is the same content
+    assert set(decoded.values()) == {2}  # once for each of the two sizes
+    assert len(store) == 4 * (N - 1)
+    alone = FeatureStore()
+    for member in members(alone):
+        prepare_all([member], paths)
+    for one, other in zip(members(store), members(alone), strict=True):
+        rows = [which.frozen_features().transform(source) for which in _bodies([one, other])]
+        np.testing.assert_array_equal(*rows)
+
+
+def _bodies(steps):
+    return [step.steps[0][1] if hasattr(step, "steps") else step for step in steps]
+
+
+def test_what_a_store_knows_already_is_not_computed(tiny, paths, decoded, passed):
+    first, second, *_ = members(FeatureStore())
+    prepare_all([first, second], paths[:30])
+    decoded.clear()
+    prepare_all([first, second], paths)
+    assert sorted(decoded.values()) == [1] * (N - 1 - 30)
+
+
+@pytest.mark.parametrize("where", ["memory", "disk"])
+def test_all_that_cannot_be_read_are_named(tiny, paths, decoded, where, tmp_path):
+    store = FeatureStore(None if where == "memory" else tmp_path / "store")
+    for row in (3, 20):
+        damaged = bytearray(Path(paths[row]).read_bytes())
+        damaged[2000] ^= 255
+        Path(paths[row]).write_bytes(damaged)
+    with pytest.raises(ImageReadError, match=r"2 of 40 – .*03\.png .*, .*20\.png ") as error:
+        prepare_all(members(store)[:2], as_images(paths))
+    assert [problem.index for problem in error.value.problems] == [3, 20]
+    assert len(store) == 2 * (N - 1 - 2)
+
+
+def test_a_store_that_would_forget_is_filled_by_one_after_the_other(tiny, paths, decoded):
+    small = FeatureStore(max_bytes=N * 16 * 4)
+    with pytest.warns(StoreWarning, match="the features of 40 images have"):
+        small_bodies = members(small)[:2]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(small, "_max_bytes", N * 16 * 4 - 1)
+            prepare_all(small_bodies, paths)
+    assert set(decoded.values()) == {2}
+
+
+@pytest.mark.parametrize("n", [CHUNK, CHUNK + 1])
+def test_it_says_how_far_all_of_them_are(tiny, paths, decoded, n, capsys):
+    prepare_all(members(FeatureStore(), verbose=1)[:2], paths[:n])
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split(":")[0] for line in lines]
+    together = ["tiny_features + tiny_features"]
+    assert names == (["tiny_features"] * 2 if n == CHUNK else together)
+    assert f": {2 * n} images, " in lines[0] or n == CHUNK
+
+
+def test_of_members_that_are_tuned_there_are_no_features(tiny):
+    tuned = TransferClassifier("tiny_features", weights=None, unfreeze=1)
+    assert not hasattr(tuned, "frozen_features")
+    assert not hasattr(CollapsedMember(tuned), "frozen_features")
+    assert not hasattr(CollapsedMember(LogisticRegression()), "frozen_features")
