@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,8 @@ def join_lesions(groups: Any, pairs: Iterable[Sequence]) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_images,)
-        Lesions that are joined have the name of the one that comes first.
+        Lesions that are joined have the name of the one that comes first. By the others they are
+        not known again: join what proves something to what was trained on as well.
 
     Raises
     ------
@@ -85,11 +87,12 @@ def join_lesions(groups: Any, pairs: Iterable[Sequence]) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    names = as_lesions(range(groups) if isinstance(groups, int) else groups)
+    names = as_lesions(range(groups) if isinstance(groups, Integral) else groups)
     rows = np.array([(pair[0], pair[1]) for pair in pairs], dtype=np.intp).reshape(-1, 2)
-    if rows.size and not 0 <= rows.min() <= rows.max() < len(names):
-        why = f"there are {len(names)} images"
-        raise InputError(message("pairs", f"row {rows.max()}", why, "pass those of these images"))
+    wrong = rows[(rows < 0) | (rows >= len(names))].tolist()
+    if wrong:
+        why, remedy = f"there are {len(names)} images", "pass those of these images"
+        raise InputError(message("pairs", f"row {wrong[0]}", why, remedy))
     known, first, lesion = np.unique(names, return_index=True, return_inverse=True)
     ends, n = lesion[rows], len(known)
     links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(n, n))
@@ -135,8 +138,8 @@ def lesion_digests(groups) -> np.ndarray | None:
     Returns
     -------
     ndarray of uint64 of shape (n_samples,), or None
-        None where lesions are unknown, or have numbers: those of another table start at 0 again,
-        and mean others.
+        None where lesions are unknown, or all have numbers for names: those of another table begin
+        anew, and mean others.
 
     Examples
     --------
@@ -145,9 +148,16 @@ def lesion_digests(groups) -> np.ndarray | None:
     (np.True_, np.False_)
     """
     names = None if groups is None else as_lesions(groups)
-    if names is None or names.dtype.kind != "U":
+    if names is None or names.dtype.kind not in "US":
         return None
-    return _as_numbers([_digest(name.encode()) for name in names.tolist()])
+    if all(name.isdigit() for name in names.tolist()):
+        return None
+    return _as_numbers([_digest(_as_bytes(name)) for name in names.tolist()])
+
+
+def _as_bytes(name: str | bytes) -> bytes:
+    # A name from a path may hold what is no text.
+    return name if isinstance(name, bytes) else name.encode("utf-8", "surrogatepass")
 
 
 def _digest(content: bytes) -> bytes:

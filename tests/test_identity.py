@@ -36,7 +36,7 @@ def test_what_has_no_bytes_has_no_digest(X):
     assert content_digests(X) is None
 
 
-@pytest.mark.parametrize("kind", [list, np.asarray, pd.Series, tuple])
+@pytest.mark.parametrize("kind", [list, np.asarray, pd.Series, tuple, pd.Categorical])
 def test_lesions_are_known_again_by_their_names(kind):
     here, there = lesion_digests(kind(["a", "b", "a", "ä"])), lesion_digests(kind(["b", "c", "ä"]))
     assert here.dtype == np.uint64
@@ -44,7 +44,15 @@ def test_lesions_are_known_again_by_their_names(kind):
     assert trained_on(there, here).tolist() == [0, 2]
 
 
-@pytest.mark.parametrize("groups", [None, range(3), [4, 5, 5], np.arange(3.0), pd.Series([1, 2])])
+def test_a_name_may_be_bytes_or_hold_what_is_no_text():
+    known = lesion_digests(["HAM_1", "p\udce4"])
+    assert trained_on(lesion_digests(np.array([b"HAM_0", b"HAM_1"])), known).tolist() == [1]
+    assert trained_on(lesion_digests(["p\udce4", "p\xe4"]), known).tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "groups", [None, range(3), [4, 5, 5], np.arange(3.0), pd.Series([1, 2]), ["1", "02", "3"]]
+)
 def test_numbers_of_lesions_are_those_of_their_own_table(groups):
     assert lesion_digests(groups) is None
 
@@ -70,5 +78,10 @@ def test_joined_are_all_that_pairs_link(data):
 def test_lesions_may_be_unknown():
     assert join_lesions(4, [(3, 1)]).tolist() == [0, 1, 2, 1]
     assert join_lesions(3, []).tolist() == [0, 1, 2]
-    with pytest.raises(InputError, match="pairs: row 4 – there are 4 images – pass those of these"):
-        join_lesions(4, [(0, 4)])
+    assert join_lesions(np.int64(2), [(0, 1)]).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("pair", "row"), [((0, 4), 4), ((-1, 2), -1)])
+def test_a_pair_of_other_images(pair, row):
+    with pytest.raises(InputError, match=f"pairs: row {row} – there are 4 images – pass those"):
+        join_lesions(4, [pair])

@@ -97,9 +97,12 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     options.add_argument("--report", metavar="CSV", help="write every problem of the data there")
     options.add_argument(
         "--join-copies",
-        action="store_true",
+        type=float,
+        nargs="?",
+        const=0.99,
+        metavar="CORRELATION",
         help="look for images that are the same but for encoding, size, or being turned, and take"
-        " them for one lesion",
+        " them for one lesion (how alike they have to be: 0.99)",
     )
 
 
@@ -122,7 +125,7 @@ def load_data(args: argparse.Namespace) -> Data:
         )
     bunch = _read(kind, args)
     data = _check(Data(bunch.images, bunch.target, bunch.groups), args)
-    return _join_copies(data) if args.join_copies else data
+    return data if args.join_copies is None else _join_copies(data, args.join_copies)
 
 
 def _read(kind: str, args: argparse.Namespace):
@@ -225,24 +228,28 @@ def _check_loss(target, good, args: argparse.Namespace, problems) -> None:
     warnings.warn(text, UserWarning, stacklevel=2)
 
 
-def _join_copies(data: Data) -> Data:
+def _join_copies(data: Data, min_correlation: float) -> Data:
     """Let images that are near copies be of one lesion."""
-    import numpy as np
-
     from skinensemble.identity import join_lesions
     from skinensemble.images import near_copies
 
-    lesions = np.arange(len(data.target)) if data.groups is None else data.groups
-    names, target = data.images.names, data.target
-    pairs = [pair for pair in near_copies(data.images) if lesions[pair[0]] != lesions[pair[1]]]
+    if data.groups is None:
+        why = "other images of one lesion would still pass for other lesions"
+        raise InputError(message("--join-copies", "no lesions", why, "pass --lesions as well"))
+    lesions, names, target = data.groups, data.images.names, data.target
+    found = near_copies(data.images, min_correlation=min_correlation)
+    pairs = [pair for pair in found if lesions[pair.first] != lesions[pair.second]]
     if not pairs:
         return data
-    odd = [(a, b) for a, b, _ in pairs if target[a] != target[b]]
+    odd = [pair for pair in pairs if target[pair.first] != target[pair.second]]
     if odd:
-        shown = first_few(f"{names[a]} ({target[a]}) and {names[b]} ({target[b]})" for a, b in odd)
-        remedy = "correct the labels, or leave the images out"
+        shown = first_few(
+            f"{names[a]} ({target[a]}) and {names[b]} ({target[b]}), {alike:.4f} alike"
+            for a, b, alike in odd
+        )
+        remedy = "correct the labels, leave the images out, or ask for a higher correlation"
         raise DatasetError(message("copies", shown, "they show the same, and differ", remedy))
-    shown = first_few(f"{names[a]} and {names[b]}" for a, b, _ in pairs)
+    shown = first_few(f"{names[a]} and {names[b]}, {alike:.4f} alike" for a, b, alike in pairs)
     remedy = "look at them, and correct the table"
     text = message("copies", shown, "they show the same, so they are one lesion now", remedy)
     warnings.warn(text, UserWarning, stacklevel=2)

@@ -157,7 +157,8 @@ class _Shown:
 
     def __init__(self, files, cascade, args: argparse.Namespace, results) -> None:
         self._args, self._cascade, self._results = args, cascade, results
-        self._table = None if args.json else VerdictTable(files, cascade, early=args.early_exit)
+        silent = args.json or not files
+        self._table = None if silent else VerdictTable(files, cascade, early=args.early_exit)
         self._rows: list[dict[str, Any]] = []
         self._isic: list[list[object]] = []
         self._bad: list[str] = []

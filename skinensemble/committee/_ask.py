@@ -46,7 +46,7 @@ def prepare_all(members, X):
     steps = [_first_step(member) for member in members]
     if _num_samples(X) < n_threads() and all(hasattr(step, "accept") for step in steps):
         return _prepare_at_once(members, X)
-    X = pass_together([s.frozen_features() for s in steps if hasattr(s, "frozen_features")], X)
+    pass_together([s.frozen_features() for s in steps if hasattr(s, "frozen_features")], X)
     for member in members:
         X = _prepare(member, X)
     return X

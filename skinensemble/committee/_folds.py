@@ -27,6 +27,7 @@ from skinensemble.committee._travel import pack, train_anywhere
 from skinensemble.committee._watch import lost_worker, run_watched, steps, train_alone, unusable
 from skinensemble.engines import with_config
 from skinensemble.features._recipe import Parcel
+from skinensemble.images._problems import Problems
 
 __all__ = ["FoldMembers", "cross_fit"]
 
@@ -65,8 +66,11 @@ class FoldMembers(ClassifierMixin, BaseEstimator):
         if not hasattr(first, "accept"):
             return prepare_all(self.members_, X)
         X = first.accept(X)
+        problems = Problems(_num_samples(X))
         for rows in _chunks(_num_samples(X)):
-            prepare_all(self.members_, _safe_indexing(X, rows))
+            with problems.among(rows):
+                prepare_all(self.members_, _safe_indexing(X, rows))
+        problems.raise_all()
         return X
 
     def accept(self, X):

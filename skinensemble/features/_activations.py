@@ -24,6 +24,7 @@ from skinensemble.features._progress import Progress
 from skinensemble.features._recipe import Recipe, travels
 from skinensemble.features._store import FeatureStore
 from skinensemble.images import ImageSource, dihedral
+from skinensemble.images._problems import Problems
 from skinensemble.images._views import N_VIEWS, View, lay_out
 
 if TYPE_CHECKING:
@@ -96,12 +97,15 @@ class CutNetwork:
         store.check_room(self._bytes(sum(map(np.count_nonzero, missing.values()))))
         total = sum(map(np.count_nonzero, missing.values()))
         progress = Progress(self.lower.name, total, verbose if total else 0)
+        problems = Problems(len(source))
         for start in range(0, len(source), _ROWS):
             # All views of some images, then the next ones: each is decoded once.
             for view, absent in missing.items():
                 rows = start + np.flatnonzero(absent[start : start + _ROWS])
-                if len(rows):
-                    self.lower(source[rows], store, view=view, progress=progress)
+                with problems.among(rows):
+                    if len(rows):
+                        self.lower(source[rows], store, view=view, progress=progress)
+        problems.raise_all()
         readers = [store.reader(self.lower.key(view), source.digests)[0] for view in stored]
         return Activations(readers, len(source), len(views))
 

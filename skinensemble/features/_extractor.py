@@ -188,7 +188,7 @@ class Extractor:
                     if computed is None:
                         computed = self.compute(*task)
                 except ImageReadError as error:
-                    raise _among(error, distinct, len(source)) from None
+                    raise _of_all(error, distinct, source) from None
                 place = {digest: at for at, digest in enumerate(first)}
                 result[absent] = computed[[place[digests[at]] for at in absent]]
         return result
@@ -354,10 +354,13 @@ def _first_of_each(digests: Sequence[bytes], positions: np.ndarray) -> dict[byte
     return first
 
 
-def _among(error: ImageReadError, rows: np.ndarray, total: int) -> ImageReadError:
-    """Return an error about some of the rows as one about all that there are."""
-    problems = [replace(one, index=int(rows[one.index])) for one in error.problems]
-    return read_error(problems, total)
+def _of_all(error: ImageReadError, distinct: np.ndarray, source: ImageSource) -> ImageReadError:
+    """Return an error about distinct images as one about all that there are, copies included."""
+    digests, names = source.digests, source.names
+    bad = {digests[distinct[one.index]]: one for one in error.problems}
+    rows = [row for row, digest in enumerate(digests) if digest in bad]
+    problems = [replace(bad[digests[row]], index=row, name=names[row]) for row in rows]
+    return read_error(problems, len(source))
 
 
 def _check_batch_size(batch_size: int) -> int:

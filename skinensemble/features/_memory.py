@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 # Bytes that a row takes besides its numbers: an array and a key.
-_EACH = 250
+EACH = 250
 
 Reader = Callable[[np.ndarray], np.ndarray]
 
@@ -57,10 +57,10 @@ class MemoryRows:
             old = self._rows.pop((fingerprint, key), None)
             # A copy of its own: a view would keep the whole batch alive.
             self._rows[fingerprint, key] = np.array(row)
-            self._nbytes += row.nbytes + (_EACH if old is None else -old.nbytes)
+            self._nbytes += row.nbytes + (EACH if old is None else -old.nbytes)
         while self._nbytes > self._max_bytes:
             _, row = self._rows.popitem(last=False)
-            self._nbytes -= row.nbytes + _EACH
+            self._nbytes -= row.nbytes + EACH
 
     def clear(self) -> None:
         """Forget everything."""

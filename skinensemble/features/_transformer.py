@@ -171,7 +171,7 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
         """Return itself: what makes features of images."""
         return self
 
-    def task(self) -> tuple[Extractor, FeatureStore, int]:
+    def work(self) -> tuple[Extractor, FeatureStore, int]:
         """Return the network, where its rows are kept, and how many images it sees at once."""
         return self._extractor(), resolve_store(self.store), self.batch_size
 

@@ -25,6 +25,10 @@ class LastDecoded:
         self._nbytes = 0
         self._lock = Lock()
 
+    def holds(self, size: tuple[int, int]) -> int:
+        """Return how many images of a height and width are kept."""
+        return self._max_bytes // (3 * size[0] * size[1])
+
     def get(self, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
         """Return the image of a key, made now unless it is here; it cannot be written to."""
         found = self._images.get(key)

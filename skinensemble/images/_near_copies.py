@@ -48,7 +48,9 @@ def near_copies(images: Any, *, min_correlation: float = 0.99) -> list[NearCopy]
     reaches 0.99 (0.9988, and it is a copy; the next pair has 0.9891 and is none); above that
     threshold are also 103 pairs in one lesion.
 
-    Crops are not found, nor are different photographs of one lesion: those only its name tells.
+    Crops are not found, nor are different photographs of one lesion: those only its name tells. A
+    wide black rim makes images alike, as does a lesion that hardly shows: look at the pairs, and
+    ask for a higher correlation where some are none.
 
     Parameters
     ----------
@@ -91,8 +93,9 @@ def near_copies(images: Any, *, min_correlation: float = 0.99) -> list[NearCopy]
 def _thumbnails(source: ImageSource) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows of images that are not of one colour, and grey thumbnails of these."""
     batches = source.batches(_SIDE * _FINER, fit="squash", batch_size=64)
-    grey = np.concatenate([batch.astype(np.float32) @ _LUMA for batch in batches])
-    grey = grey.reshape(-1, _SIDE, _FINER, _SIDE, _FINER, 1).mean(axis=(2, 4))
+    squares = (-1, _SIDE, _FINER, _SIDE, _FINER, 1)
+    pixels = ((batch.astype(np.float32) @ _LUMA).reshape(squares) for batch in batches)
+    grey = np.concatenate([batch.mean(axis=(2, 4)) for batch in pixels])
     rows = np.flatnonzero(np.ptp(grey, axis=(1, 2, 3)) > 1)
     return rows, grey[rows]
 

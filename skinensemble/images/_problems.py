@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from skinensemble.exceptions import ImageReadError, first_few, message
 
@@ -62,6 +65,35 @@ def printable(name: str) -> str:
 def problem_of(index: int, name: str, error: Unreadable, sha256: str = "") -> ImageProblem:
     """Turn what was raised for one image into its line of the list."""
     return ImageProblem(index, name, error.why, error.remedy, sha256)
+
+
+class Problems:
+    """Problems of images that are read some at a time, told in the end as those of all.
+
+    Parameters
+    ----------
+    total : int
+        Number of images.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._found: dict[int, ImageProblem] = {}
+
+    @contextmanager
+    def among(self, rows: Sequence[int] | np.ndarray) -> Iterator[None]:
+        """Let images at these rows be read; those that cannot be are noted."""
+        try:
+            yield
+        except ImageReadError as error:
+            for one in error.problems:
+                row = int(rows[one.index])
+                self._found[row] = replace(one, index=row)
+
+    def raise_all(self) -> None:
+        """Raise an ImageReadError of all that were noted, if any."""
+        if self._found:
+            raise read_error([self._found[row] for row in sorted(self._found)], self._total)
 
 
 def read_error(problems: Sequence[ImageProblem], total: int, where: str = "") -> ImageReadError:

@@ -87,7 +87,7 @@ def evaluate(
     names, groups = groups, _lesions(X, types, groups, cascade.classes_)
     weights = lesion_weights(groups, n_resamples, random_state)
     malignant = cascade.malignant_mask_[types]
-    notes += _trained_on(cascade, X, names)
+    notes += _trained_on(cascade, X, names, len(types))
     X = cascade.prepare(X)
     ballots = [stage.cast(X) for stage in (cascade.triage_, cascade.diagnosis_)]
     notes += _missing_from(cascade)
@@ -131,15 +131,15 @@ def _warn_ungrouped() -> str:
     return f"Attention: lesions not known: {why}."
 
 
-def _trained_on(cascade: Cascade, X, groups) -> list[str]:
+def _trained_on(cascade: Cascade, X, groups, n: int) -> list[str]:
     stage, remedy = cascade.triage_, "Judge on lesions that the cascade has never seen."
     copies = trained_on(content_digests(X), stage.digests_)
     others = np.setdiff1d(trained_on(lesion_digests(groups), stage.lesion_digests_), copies)
     return [
-        f"Attention: {len(rows)} of {len(X)} samples {what}; these figures flatter. {remedy}"
+        f"Attention: {len(rows)} of {n} samples {what}; these figures flatter. {remedy}"
         for rows, what in (
             (copies, "were trained on"),
-            (others, "show lesions of which other images were trained on"),
+            (others, "show lesions that were trained on"),
         )
         if len(rows)
     ]

@@ -242,6 +242,7 @@ class Stage(
         check_lengths(X, y=y)
         self.classes_, encoded = check_labels(y)
         lesions = check_groups(groups, encoded, self.classes_)
+        self.lesion_digests_ = lesion_digests(groups)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         seed = self._seed()
@@ -265,8 +266,7 @@ class Stage(
             verbose=self.verbose,
             tolerance=self.tolerance(),
         )
-        self.lesions_, self.lesion_digests_ = lesions, lesion_digests(groups)
-        self.digests_ = content_digests(X)
+        self.lesions_, self.digests_ = lesions, content_digests(X)
         self.precision_ = get_config()["precision"]
         return self._learn(voters, ballots, encoded, sample_weight)
 

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from skinensemble.cli import main
 from skinensemble.cli._aside import hold_out
 from skinensemble.cli._data import load_data
-from skinensemble.exceptions import DatasetError
+from skinensemble.exceptions import DatasetError, InputError
 
 
 def parse(*args: str) -> argparse.Namespace:
@@ -247,7 +247,7 @@ def test_copies_that_were_saved_again_are_one_lesion(folder, tmp_path):
     again = data / "nv" / "lesion_999.jpg"
     Image.open(first).transpose(Image.Transpose.ROTATE_90).save(again, quality=90)
     args = parse("train", str(data), "--lesions", r"lesion_\d+", "--join-copies")
-    with pytest.warns(UserWarning, match=rf"copies: .*{first.name} and .*{again.name} – they show"):
+    with pytest.warns(UserWarning, match=rf"{first.name} and .*{again.name}, .* alike – they"):
         found = load_data(args)
     lesions = dict(zip(found.images.names, found.groups.tolist(), strict=True))
     assert lesions[str(again)] == lesions[str(first)] == first.name.rpartition("_")[0]
@@ -257,6 +257,10 @@ def test_copies_that_were_saved_again_are_one_lesion(folder, tmp_path):
         load_data(args)
 
 
-def test_without_copies_the_lesions_stay_as_they_are(folder):
-    args = parse("train", str(folder), "--join-copies")
-    assert load_data(args).groups is None
+def test_copies_are_joined_where_lesions_are_known(folder):
+    args = parse("train", str(folder), "--lesions", r"lesion_\d+", "--join-copies", "0.999")
+    assert len(set(load_data(args).groups)) == 70
+    with pytest.raises(
+        InputError, match=r"--join-copies: no lesions – .* – pass --lesions as well"
+    ):
+        load_data(parse("train", str(folder), "--join-copies"))

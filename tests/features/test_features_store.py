@@ -22,7 +22,7 @@ from sklearn.base import clone
 from skinensemble.exceptions import InputError, SaveError
 from skinensemble.features import FeatureStore, StoreWarning, default_store, resolve_store
 from skinensemble.features import _shards as shards
-from skinensemble.features._memory import _EACH
+from skinensemble.features._memory import EACH
 
 NETWORK = "ab" * 32
 OTHER = "cd" * 32
@@ -181,7 +181,7 @@ class TestIdentity:
 
 class TestBudget:
     def test_least_recently_used_leave(self):
-        store = FeatureStore(max_bytes=3 * (16 + _EACH))
+        store = FeatureStore(max_bytes=3 * (16 + EACH))
         store.put(NETWORK, _keys(1, 2, 3), _rows(1, 2, 3))
         store.get(NETWORK, _keys(1))
         store.put(OTHER, _keys(4), _rows(4))
@@ -190,13 +190,13 @@ class TestBudget:
 
     @given(
         st.lists(st.lists(st.integers(0, 20), min_size=1, max_size=8), max_size=12),
-        st.integers(1, 20 * (16 + _EACH)),
+        st.integers(1, 20 * (16 + EACH)),
     )
     def test_never_over_budget_and_never_wrong(self, calls, budget):
         store = FeatureStore(max_bytes=budget)
         for numbers in calls:
             store.put(NETWORK, _keys(*numbers), _rows(*numbers))
-            assert store.nbytes == 16 * len(store) <= budget - _EACH * len(store)
+            assert store.nbytes == 16 * len(store) <= budget - EACH * len(store)
             rows, missing = store.get(NETWORK, _keys(*numbers))
             expected = [_row(n) for n, gone in zip(numbers, missing, strict=True) if not gone]
             np.testing.assert_array_equal(rows, np.reshape(expected, rows.shape))
@@ -499,7 +499,7 @@ for n in range(40):
 
 
 def test_rows_that_were_just_counted_are_not_the_first_to_leave():
-    store = FeatureStore(max_bytes=10 * (16 + _EACH))
+    store = FeatureStore(max_bytes=10 * (16 + EACH))
     first, second = range(1, 5), range(5, 9)
     for numbers in (first, second):
         store.put(NETWORK, _keys(*numbers), _rows(*numbers))

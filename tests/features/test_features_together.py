@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -10,10 +11,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from skinensemble import CollapsedMember, TransferClassifier
-from skinensemble.committee import prepare_all
+from skinensemble.committee import FoldMembers, _folds, prepare_all
 from skinensemble.exceptions import ImageReadError
-from skinensemble.features import BackboneFeatures, FeatureStore, StoreWarning, _together
-from skinensemble.images import ImageSource, _files, _source, as_images
+from skinensemble.features import (
+    BackboneFeatures,
+    FeatureStore,
+    StoreWarning,
+    _activations,
+    _together,
+)
+from skinensemble.features._memory import EACH
+from skinensemble.images import _files, _source, as_images
 from skinensemble.images._decoded import LastDecoded
 
 N, CHUNK = 40, 8
@@ -41,8 +49,11 @@ def decoded(monkeypatch):
         return real(data, *args)
 
     monkeypatch.setattr(_source, "decode", count)
-    monkeypatch.setattr(_source, "last_decoded", LastDecoded(16 * 32 * 32 * 3))
-    monkeypatch.setattr(_together, "_AT_ONCE", CHUNK)
+    kept = LastDecoded(16 * 32 * 32 * 3)
+    monkeypatch.setattr(_source, "last_decoded", kept)
+    monkeypatch.setattr(_together, "last_decoded", kept)
+    monkeypatch.setattr(_together, "_MOST", 100)
+    monkeypatch.setattr(_together, "_AHEAD", 16 - CHUNK)
     # Files as new as these may change without a sign of it.
     monkeypatch.setattr(_files, "_RACY_NS", -(2**62))
     return times
@@ -51,27 +62,26 @@ def decoded(monkeypatch):
 def members(store, **options):
     """A transformer, a classifier and one of sides, each with a network of its own."""
     own = {"backbone": "tiny_features", "weights": None, "store": store} | options
+    other = {**own, "image_size": (32, 36)} | options
     return [
         make_pipeline(BackboneFeatures(**own), LogisticRegression()),
         TransferClassifier(**own, pooling="max"),
-        CollapsedMember(TransferClassifier(**own, image_size=(32, 36))),
-        CollapsedMember(TransferClassifier(**own, image_size=(32, 36), pooling="max")),
+        CollapsedMember(TransferClassifier(**other)),
+        CollapsedMember(TransferClassifier(**other, pooling="max")),
     ]
 
 
 def test_images_are_decoded_once_for_all_networks_of_one_size(tiny, paths, decoded):
     store = FeatureStore()
     source = prepare_all(members(store), paths)
-    assert isinstance(source, ImageSource)
     assert len(decoded) == N - 1  # the copy is the same content
     assert set(decoded.values()) == {2}  # once for each of the two sizes
     assert len(store) == 4 * (N - 1)
     alone = FeatureStore()
     for member in members(alone):
         prepare_all([member], paths)
-    for one, other in zip(members(store), members(alone), strict=True):
-        rows = [which.frozen_features().transform(source) for which in _bodies([one, other])]
-        np.testing.assert_array_equal(*rows)
+    for both in zip(_bodies(members(store)), _bodies(members(alone)), strict=True):
+        np.testing.assert_array_equal(*(one.frozen_features().transform(source) for one in both))
 
 
 def _bodies(steps):
@@ -87,25 +97,38 @@ def test_what_a_store_knows_already_is_not_computed(tiny, paths, decoded, passed
 
 
 @pytest.mark.parametrize("where", ["memory", "disk"])
-def test_all_that_cannot_be_read_are_named(tiny, paths, decoded, where, tmp_path):
+def test_all_that_cannot_be_read_are_named_copies_too(tiny, paths, decoded, where, tmp_path):
     store = FeatureStore(None if where == "memory" else tmp_path / "store")
-    for row in (3, 20):
-        damaged = bytearray(Path(paths[row]).read_bytes())
-        damaged[2000] ^= 255
+    damaged = bytearray(Path(paths[0]).read_bytes())
+    damaged[2000] ^= 255
+    for row in (20, N - 1):
         Path(paths[row]).write_bytes(damaged)
-    with pytest.raises(ImageReadError, match=r"2 of 40 – .*03\.png .*, .*20\.png ") as error:
+    with pytest.raises(ImageReadError, match=r"2 of 40 – .*20\.png .*, .*39\.png ") as error:
         prepare_all(members(store)[:2], as_images(paths))
-    assert [problem.index for problem in error.value.problems] == [3, 20]
-    assert len(store) == 2 * (N - 1 - 2)
+    assert [problem.index for problem in error.value.problems] == [20, N - 1]
+    assert [problem.name for problem in error.value.problems] == [paths[20], paths[N - 1]]
+    # The first network had all others before it was told; the second has what came before that.
+    first, second = (member.frozen_features() for member in _bodies(members(store)[:2]))
+    extractor = first.work()[0]
+    assert store.missing(extractor.key(), as_images(paths).digests).sum() == 2
+    assert store.missing(second.work()[0].key(), as_images(paths).digests).sum() > 2
 
 
-def test_a_store_that_would_forget_is_filled_by_one_after_the_other(tiny, paths, decoded):
-    small = FeatureStore(max_bytes=N * 16 * 4)
-    with pytest.warns(StoreWarning, match="the features of 40 images have"):
-        small_bodies = members(small)[:2]
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(small, "_max_bytes", N * 16 * 4 - 1)
-            prepare_all(small_bodies, paths)
+@pytest.mark.parametrize("spare", [0, -1])
+def test_a_store_that_would_forget_is_filled_by_one_after_the_other(tiny, paths, decoded, spare):
+    needed = _together._SPARE * 2 * N * (16 * 4 + EACH)
+    store = FeatureStore(max_bytes=needed + spare)
+    # A third head on a network that is there needs no room.
+    steps = [*members(store)[:2], members(store)[1]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StoreWarning)
+        prepare_all(steps, paths)
+    assert set(decoded.values()) == ({1} if spare == 0 else {2})
+
+
+def test_images_too_large_to_be_kept_are_decoded_for_each(tiny, paths, decoded):
+    steps = members(FeatureStore(), image_size=(64, 64))[:2]
+    prepare_all(steps, paths)
     assert set(decoded.values()) == {2}
 
 
@@ -117,6 +140,22 @@ def test_it_says_how_far_all_of_them_are(tiny, paths, decoded, n, capsys):
     together = ["tiny_features + tiny_features"]
     assert names == (["tiny_features"] * 2 if n == CHUNK else together)
     assert f": {2 * n} images, " in lines[0] or n == CHUNK
+
+
+@pytest.mark.parametrize("way", ["folds", "activations"])
+def test_what_is_read_in_parts_names_all_that_cannot_be_read(tiny, paths, way, monkeypatch):
+    monkeypatch.setattr(_folds, "_CHUNK", CHUNK)
+    monkeypatch.setattr(_activations, "_ROWS", CHUNK)
+    for row in (3, 20, 21):
+        damaged = bytearray(Path(paths[row]).read_bytes())
+        damaged[2000] ^= 255
+        Path(paths[row]).write_bytes(damaged)
+    options = {"unfreeze": 1, "views": 2} if way == "activations" else {}
+    member = TransferClassifier("tiny_features", weights=None, store=FeatureStore(), **options)
+    who = member if way == "activations" else FoldMembers.of(member, [member] * 2, ["a", "b"])
+    with pytest.raises(ImageReadError, match="3 of 40") as error:
+        who.prepare(as_images(paths))
+    assert [problem.index for problem in error.value.problems] == [3, 20, 21]
 
 
 def test_of_members_that_are_tuned_there_are_no_features(tiny):

@@ -172,7 +172,7 @@ def test_what_is_loaded_is_what_was_saved(cascade, table, tmp_path):
     assert back.classes_.tolist() == cascade.classes_.tolist()
     assert back.malignant_.tolist() == cascade.malignant_.tolist()
     for stage in ("triage_", "diagnosis_"):
-        for name in ("folds_", "targets_", "lesions_", "digests_", "ballots_"):
+        for name in ("folds_", "targets_", "lesions_", "digests_", "lesion_digests_", "ballots_"):
             kept, saved = (getattr(getattr(one, stage), name) for one in (back, cascade))
             assert kept.dtype == saved.dtype
             np.testing.assert_array_equal(kept, saved)

@@ -46,7 +46,7 @@ def test_other_images_of_lesions_that_were_trained_on_are_told(cascade, fresh):
     own, other = known[2][0], lesions[y == known[1][0]][0]
     n, renamed = np.sum(lesions == other), np.where(lesions == other, own, lesions)
     found = evaluate(cascade, X, y, groups=renamed, n_resamples=10)
-    what = f"{n} of {len(y)} samples show lesions of which other images were trained on"
+    what = f"{n} of {len(y)} samples show lesions that were trained on"
     assert found.notes[0].startswith(f"Attention: {what}; these figures flatter.")
     assert "trained on" not in str(evaluate(cascade, X, y, groups=lesions, n_resamples=10))
 

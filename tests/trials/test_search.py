@@ -99,6 +99,7 @@ def test_the_committee_is_the_stage_of_the_same_members(found):
     np.testing.assert_array_equal(voted.ballots_, stage.ballots_)
     np.testing.assert_array_equal(voted.folds_, stage.folds_)
     np.testing.assert_array_equal(voted.digests_, stage.digests_)
+    np.testing.assert_array_equal(voted.lesion_digests_, stage.lesion_digests_)
     np.testing.assert_array_equal(voted.predict_proba(X), stage.predict_proba(X))
 
 
