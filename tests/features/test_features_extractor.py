@@ -348,7 +348,7 @@ def test_activations_that_wait_for_the_next_network_are_those_of_its_precision()
         precision, fingerprint = 0.0, "0" * 64
 
         def key(self, view=None):
-            return f"{self.fingerprint} {self.precision}"
+            return f"{self.fingerprint}{int(self.precision)}"
 
         def __call__(self, source, *_, **__):
             return np.full((len(source), 2, 2, 1), self.precision, np.float32)
