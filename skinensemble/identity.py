@@ -17,10 +17,10 @@ __all__ = [
     "content_digests",
     "group_copies",
     "join_lesions",
+    "known_rows",
     "lesion_digests",
     "note_use",
     "refuse_trained",
-    "trained_on",
 ]
 
 
@@ -188,17 +188,17 @@ def refuse_trained(X, groups, stage) -> None:
         ("samples", content_digests(X), stage.digests_, other),
         ("lesions", lesion_digests(groups), stage.lesion_digests_, renamed),
     ):
-        seen = trained_on(own, trained)
+        seen = known_rows(own, trained)
         if len(seen):
             why = f"the members were trained on these {what}, so they prove nothing"
             raise InputError(message(what, f"rows {first_few(seen)}", why, remedy))
 
 
-def trained_on(own: np.ndarray | None, trained: np.ndarray | None) -> np.ndarray:
-    """Return the rows whose digests are among those trained on; none where either is unknown."""
-    if own is None or trained is None:
+def known_rows(own: np.ndarray | None, known: np.ndarray | None) -> np.ndarray:
+    """Return the rows whose digests are among known ones; none where there are no digests."""
+    if own is None or known is None:
         return np.empty(0, dtype=np.intp)
-    return np.flatnonzero(np.isin(own, trained))
+    return np.flatnonzero(np.isin(own, known))
 
 
 def note_use(X, used: np.ndarray | None) -> np.ndarray | None:
@@ -218,7 +218,7 @@ def note_use(X, used: np.ndarray | None) -> np.ndarray | None:
     digests = content_digests(X)
     if digests is None:
         return used
-    again = 0 if used is None else int(np.isin(digests, used).sum())
+    again = len(known_rows(digests, used))
     if again:
         why = "a promise chosen among several on the same lesions is no promise"
         remedy = "decide on one before looking, or use other lesions"

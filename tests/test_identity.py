@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.cluster.hierarchy import DisjointSet
 
 from skinensemble.exceptions import InputError
-from skinensemble.identity import content_digests, join_lesions, lesion_digests, trained_on
+from skinensemble.identity import content_digests, join_lesions, known_rows, lesion_digests
 from skinensemble.images import as_images
 
 
@@ -41,13 +41,13 @@ def test_lesions_are_known_again_by_their_names(kind):
     here, there = lesion_digests(kind(["a", "b", "a", "ä"])), lesion_digests(kind(["b", "c", "ä"]))
     assert here.dtype == np.uint64
     assert len(set(here.tolist())) == 3
-    assert trained_on(there, here).tolist() == [0, 2]
+    assert known_rows(there, here).tolist() == [0, 2]
 
 
 def test_a_name_may_be_bytes_or_hold_what_is_no_text():
     known = lesion_digests(["HAM_1", "p\udce4"])
-    assert trained_on(lesion_digests(np.array([b"HAM_0", b"HAM_1"])), known).tolist() == [1]
-    assert trained_on(lesion_digests(["p\udce4", "p\xe4"]), known).tolist() == [0]
+    assert known_rows(lesion_digests(np.array([b"HAM_0", b"HAM_1"])), known).tolist() == [1]
+    assert known_rows(lesion_digests(["p\udce4", "p\xe4"]), known).tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_numbers_of_lesions_are_those_of_their_own_table(groups):
 
 def test_what_is_unknown_was_not_trained_on():
     known = lesion_digests(["a"])
-    assert trained_on(None, known).tolist() == trained_on(known, None).tolist() == []
+    assert known_rows(None, known).tolist() == known_rows(known, None).tolist() == []
 
 
 @given(st.data())

@@ -124,6 +124,7 @@ def load_data(args: argparse.Namespace) -> Data:
             message("option", first_few(foreign), why, "leave it out, or set --format")
         )
     bunch = _read(kind, args)
+    _check_join(bunch.groups, args.join_copies)
     data = _check(Data(bunch.images, bunch.target, bunch.groups), args)
     return data if args.join_copies is None else _join_copies(data, args.join_copies)
 
@@ -228,14 +229,23 @@ def _check_loss(target, good, args: argparse.Namespace, problems) -> None:
     warnings.warn(text, UserWarning, stacklevel=2)
 
 
+def _check_join(groups, min_correlation: float | None) -> None:
+    """Refuse what cannot be joined before every image is decoded."""
+    from skinensemble.images._near_copies import check_correlation
+
+    if min_correlation is None:
+        return
+    check_correlation(min_correlation)
+    if groups is None:
+        why = "other images of one lesion would still pass for other lesions"
+        raise InputError(message("--join-copies", "no lesions", why, "pass --lesions as well"))
+
+
 def _join_copies(data: Data, min_correlation: float) -> Data:
     """Let images that are near copies be of one lesion."""
     from skinensemble.identity import join_lesions
     from skinensemble.images import near_copies
 
-    if data.groups is None:
-        why = "other images of one lesion would still pass for other lesions"
-        raise InputError(message("--join-copies", "no lesions", why, "pass --lesions as well"))
     lesions, names, target = data.groups, data.images.names, data.target
     found = near_copies(data.images, min_correlation=min_correlation)
     pairs = [pair for pair in found if lesions[pair.first] != lesions[pair.second]]

@@ -12,7 +12,7 @@ from skinensemble.exceptions import InputError, message
 from skinensemble.images._source import ImageSource, as_images
 from skinensemble.images._views import dihedral
 
-__all__ = ["NearCopy", "near_copies"]
+__all__ = ["NearCopy", "check_correlation", "near_copies"]
 
 # Pixels of a side: enough for a hair and a naevus beside the lesion, too few for JPEG's artefacts.
 _SIDE = 16
@@ -79,15 +79,20 @@ def near_copies(images: Any, *, min_correlation: float = 0.99) -> list[NearCopy]
     >>> [pair[:2] for pair in near_copies([*images[:4], turned])]
     [(2, 4)]
     """
-    if not isinstance(min_correlation, Real) or not 0 < float(min_correlation) < 1:
-        why, remedy = "not a number between 0 and 1", "pass one such as 0.99"
-        raise InputError(message("min_correlation", f"{min_correlation!r:.60}", why, remedy))
+    check_correlation(min_correlation)
     rows, thumbnails = _thumbnails(as_images(images))
     found: dict[tuple[int, int], float] = {}
     for first, second, correlation in _alike(thumbnails, float(min_correlation)):
         pair = int(rows[first]), int(rows[second])
         found[pair] = max(found.get(pair, 0.0), correlation)
     return [NearCopy(*pair, found[pair]) for pair in sorted(found)]
+
+
+def check_correlation(min_correlation: Any) -> None:
+    """Check the parameter of :func:`near_copies`; raises InputError."""
+    if not isinstance(min_correlation, Real) or not 0 < float(min_correlation) < 1:
+        why, remedy = "not a number between 0 and 1", "pass one such as 0.99"
+        raise InputError(message("min_correlation", f"{min_correlation!r:.60}", why, remedy))
 
 
 def _thumbnails(source: ImageSource) -> tuple[np.ndarray, np.ndarray]:

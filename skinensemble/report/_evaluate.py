@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skinensemble.cascade import Cascade
 from skinensemble.committee import accept_all
 from skinensemble.exceptions import UngroupedWarning, message
-from skinensemble.identity import content_digests, group_copies, lesion_digests, trained_on
+from skinensemble.identity import content_digests, group_copies, known_rows, lesion_digests
 from skinensemble.metrics import (
     Figure,
     auc,
@@ -133,8 +133,8 @@ def _warn_ungrouped() -> str:
 
 def _trained_on(cascade: Cascade, X, groups, n: int) -> list[str]:
     stage, remedy = cascade.triage_, "Judge on lesions that the cascade has never seen."
-    copies = trained_on(content_digests(X), stage.digests_)
-    others = np.setdiff1d(trained_on(lesion_digests(groups), stage.lesion_digests_), copies)
+    copies = known_rows(content_digests(X), stage.digests_)
+    others = np.setdiff1d(known_rows(lesion_digests(groups), stage.lesion_digests_), copies)
     return [
         f"Attention: {len(rows)} of {n} samples {what}; these figures flatter. {remedy}"
         for rows, what in (

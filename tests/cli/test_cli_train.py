@@ -264,3 +264,5 @@ def test_copies_are_joined_where_lesions_are_known(folder):
         InputError, match=r"--join-copies: no lesions – .* – pass --lesions as well"
     ):
         load_data(parse("train", str(folder), "--join-copies"))
+    with pytest.raises(InputError, match=r"min_correlation: 2.0 – not a number between 0 and 1"):
+        load_data(parse("train", str(folder), "--lesions", r"lesion_\d+", "--join-copies", "2"))
