@@ -26,8 +26,6 @@ EXPECTED_FAILURES = {
     DenseHead: {
         "check_sample_weight_equivalence_on_dense_data": "training runs in shuffled mini-batches,"
         " which a repeated sample and a doubled weight fill differently",
-        "check_methods_sample_order_invariance": "in float32 the last bits of a row depend on its"
-        " place in the batch",
     },
 }
 
@@ -77,9 +75,7 @@ def checks_of_a_head():
         marks = [] if name in QUICK_FOR_A_NETWORK and not variant else [pytest.mark.slow]
         if name in EXPECTED_FAILURES[DenseHead]:
             reason = EXPECTED_FAILURES[DenseHead][name]
-            # Which last bits differ depends on the processor.
-            strict = name != "check_methods_sample_order_invariance"
-            marks.append(pytest.mark.xfail(reason=reason, strict=strict))
+            marks.append(pytest.mark.xfail(reason=reason, strict=True))
         shown = ", ".join([name, *(f"{key}={value}" for key, value in variant.items())])
         yield pytest.param(estimator, check, id=shown, marks=marks)
 

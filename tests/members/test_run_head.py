@@ -35,6 +35,16 @@ def test_it_is_what_keras_says(model, n):
     np.testing.assert_allclose(found, run_small(model, features(n)), atol=1e-6)
 
 
+def test_an_image_gets_the_same_probabilities_in_any_company():
+    # As wide as the features of real networks, where the order of a sum depends on the rows.
+    rows = np.random.default_rng(0).normal(size=(64, 1280)).astype(np.float32)
+    model = DenseHead(epochs=1, random_state=0).fit(rows, np.arange(64) % 3).model_
+    together = run_head(model, rows)
+    for n in (1, 2, 5, 48):
+        np.testing.assert_array_equal(run_head(model, rows[:n]), together[:n])
+        np.testing.assert_array_equal(run_head(model, rows[n:]), together[n:])
+
+
 def test_keras_runs_what_numpy_does_not_have(monkeypatch):
     asked = []
     monkeypatch.setattr("skinensemble.members._run_head.run_small", lambda *a: asked.append(a))
