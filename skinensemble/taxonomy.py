@@ -48,7 +48,8 @@ def malignant_mask(
     Warns
     -----
     UserWarning
-        When codes other than the default ones do not occur.
+        When labels that were named do not occur, or the default, the tuple ``MALIGNANT``, meets
+        labels that are no codes of HAM10000. A list of the same three is taken as it is.
 
     Raises
     ------
@@ -73,11 +74,20 @@ def malignant_mask(
         shown = first_few(classes.tolist())
         why = f"every class in y is {kind} ({shown}); triage needs at least one class of each kind"
         raise InputError(message("malignant", malignant, why, "pass other labels, or more data"))
-    if not callable(malignant) and tuple(malignant) != MALIGNANT:
-        absent = [label for label in malignant if label not in classes]
-        if absent:
-            # A misspelt code would make its diagnosis benign.
-            why = f"not among the labels {first_few(classes.tolist())}"
-            text = message("malignant", first_few(absent), why, "correct the codes")
-            warnings.warn(text, UserWarning, stacklevel=4)
+    if not callable(malignant):
+        _warn_of_doubtful(classes.tolist(), malignant)
     return mask
+
+
+def _warn_of_doubtful(classes: list, malignant: Sequence) -> None:
+    """Warn of labels that are benign only because nobody called them anything else."""
+    if isinstance(malignant, tuple) and malignant == MALIGNANT:
+        doubtful = [label for label in classes if label not in DIAGNOSES]
+        why = "no code of HAM10000, so it counts as benign"
+        remedy = "correct the labels, or list all malignant ones in malignant"
+    else:
+        doubtful = [label for label in malignant if label not in classes]
+        why, remedy = f"not among the labels {first_few(classes)}", "correct the codes"
+    if doubtful:
+        text = message("malignant", first_few(doubtful), why, remedy)
+        warnings.warn(text, UserWarning, stacklevel=5)

@@ -52,6 +52,15 @@ def test_a_misspelt_code_is_warned_about():
     assert mask.tolist() == [False, True, False]
 
 
+def test_the_default_warns_of_labels_that_it_does_not_know():
+    classes = np.array(["BCC", "mel", "nv", "scc"])
+    with pytest.warns(UserWarning, match=r"^malignant: BCC, scc – no code of HAM10000, so it cou"):
+        mask = malignant_mask(classes, MALIGNANT)
+    assert mask.tolist() == [False, True, False, False]
+    # Who lists them has looked.
+    assert malignant_mask(np.array([*MALIGNANT, "scc"]), list(MALIGNANT)).sum() == 3
+
+
 @pytest.mark.parametrize("malignant", ["mel", 2])
 def test_a_label_alone_is_no_list(malignant):
     with pytest.raises(InputError, match=rf"not a list of labels – pass \[{malignant!r}\]"):

@@ -37,7 +37,7 @@ class SavedCascade:
     def _load(self: Any, state):
         self.classes_ = state.labels("classes")
         self.malignant_ = state.labels("malignant", least=1)
-        malignant_mask(self.classes_, self.malignant_.tolist())
+        malignant_mask(self.classes_, lambda classes: np.isin(classes, self.malignant_))
         self.triage_, self.diagnosis_ = state.estimator("triage"), state.estimator("diagnosis")
         for name, stage, classes in (
             ("triage", self.triage_, SIDES),
@@ -53,7 +53,7 @@ class SavedCascade:
             referrals.estimator(stage) if stage in known else None for stage in STAGES
         )
         own = {
-            "malignant": tuple(self.malignant_.tolist()),
+            "malignant": self.malignant_.tolist(),
             "route": state.raw("route", str),
             "refer": clone(self.triage_referral_) if self.triage_referral_ else None,
         }

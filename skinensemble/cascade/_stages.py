@@ -86,7 +86,7 @@ def shared_triage(diagnosis: Stage, malignant: np.ndarray, voting) -> Stage:
     voting : str or VotingRule
         Rule of the triage.
     """
-    labels = tuple(malignant.tolist())
+    labels = malignant.tolist()
     members = [(name, CollapsedMember(member, labels)) for name, member in diagnosis.members]
     return clone(diagnosis).set_params(members=members, voting=voting, calibration=None)
 
@@ -135,7 +135,7 @@ def _collapsed(name: str, member, known: set, malignant: set):
     if isinstance(member, PretrainedMember):
         sides = SIDES[[int(label in malignant) for label in _plain(member.classes)]]
         return clone(member).set_params(classes=sides.tolist())
-    return CollapsedMember(member, malignant=tuple(sorted(labels & malignant)))
+    return CollapsedMember(member, malignant=sorted(labels & malignant))
 
 
 def _finished_labels(member) -> set:

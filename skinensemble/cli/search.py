@@ -40,15 +40,15 @@ trial, so that the same command goes on there after it was stopped or its time w
 """
 # Options that are parameters of the members, and what they are about.
 _CHOICES = {
-    "unfreeze": "what is fine-tuned of each backbone: none, so many blocks, a share of the blocks,"
-    " the layers after one, or all",
+    "unfreeze": "what is fine-tuned of each backbone: none, a number or a share of its blocks from"
+    " the end, the layers after one, or all",
     "units": "hidden layers of the head, such as 128 or 128x64; linear for none",
     "dropout": "before and after the hidden layers",
     "learning-rate": "the highest",
     "class-weight": "power of the balanced class weights, or none",
     "epochs": "how often each image is trained on",
     "loss": "with --unfreeze: cross_entropy, focal, logit_adjustment",
-    "views": "with --unfreeze: of the eight ways to lay an image",
+    "views": "with --unfreeze: how many of the eight orientations",
     "mixup": "with --unfreeze: parameter of the beta distribution",
 }
 
@@ -88,7 +88,9 @@ def _add_halving(group) -> None:
     group.add_argument(
         "--finalists", type=int, default=8, metavar="N", help="tried on all folds (default: 8)"
     )
-    group.add_argument("--folds", type=int, help="of the out-of-fold votes (default: 5)")
+    group.add_argument(
+        "--folds", type=int, help="number of folds for the out-of-fold votes (default: 5)"
+    )
     group.add_argument(
         "--min-share",
         type=float,
@@ -106,7 +108,7 @@ def _add_halving(group) -> None:
         "--max-members",
         type=_members,
         metavar="N",
-        help="of the committee (default: as many as help)",
+        help="largest size of the committee (default: as many as help)",
     )
 
 
@@ -118,7 +120,9 @@ def _add_decision(group) -> None:
         help="certify that at least this share of the malignant lesions is found, such as 0.95; of"
         " members chosen on the same votes, a little too good",
     )
-    group.add_argument("--confidence", type=float, default=0.95, help="of that (default: 0.95)")
+    group.add_argument(
+        "--confidence", type=float, default=0.95, help="confidence of that (default: 0.95)"
+    )
     add_malignant(group)
 
 
@@ -126,7 +130,7 @@ def _add_run(group) -> None:
     add_hold_out(group)
     group.add_argument("--store", metavar="DIR", help="folder that keeps features between runs")
     add_engine_options(group)
-    group.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    group.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     group.add_argument("--output", default="search", metavar="DIR", help="(default: search)")
     add_force(group)
     group.add_argument("--quiet", action="store_true", help="no progress on standard error")
@@ -149,7 +153,7 @@ def run(args: argparse.Namespace) -> int:
     data = load_data(args)
     check_malignant(args, data)
     train, test = hold_out(data, args)
-    malignant = tuple(args.malignant or MALIGNANT)
+    malignant = args.malignant or MALIGNANT
     malignant_mask(np.unique(train.target), malignant)  # raises where there is but one side
     _check_certificate(voting, train, malignant)
     load_keras(args)

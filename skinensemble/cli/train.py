@@ -47,16 +47,21 @@ def add_parser(commands, **options) -> None:
 
 def _add_model_options(group) -> None:
     add_networks(group, "one member per backbone and stage; may be repeated ")
-    group.add_argument("--folds", type=int, help="of the out-of-fold votes (default: 5)")
+    group.add_argument(
+        "--folds", type=int, help="number of folds for the out-of-fold votes (default: 5)"
+    )
     group.add_argument(
         "--unfreeze",
         type=number_or_name,
         metavar="PART",
-        help="fine-tune this part of each backbone too: so many blocks, a share of the blocks such"
-        " as 0.4, the layers after the one of this name, or all (default: the head alone)",
+        help="fine-tune this part of each backbone too: a number of blocks, or a share such as 0.4,"
+        " counted from the end, the layers after the one of this name, or all (default: the head"
+        " alone)",
     )
     group.add_argument(
-        "--views", type=int, help="with --unfreeze: of the eight ways to lay an image (default: 8)"
+        "--views",
+        type=int,
+        help="with --unfreeze: how many of the eight orientations of each image (default: 8)",
     )
     group.add_argument("--epochs", type=int, help="(default: 20; with --unfreeze 10)")
 
@@ -98,7 +103,9 @@ def _add_decision_options(group) -> None:
         metavar="SHARE",
         help="certify that at least this share of the malignant lesions is found, such as 0.95",
     )
-    group.add_argument("--confidence", type=float, default=0.95, help="of that (default: 0.95)")
+    group.add_argument(
+        "--confidence", type=float, default=0.95, help="confidence of that (default: 0.95)"
+    )
     add_malignant(group)
 
 
@@ -113,7 +120,7 @@ def _add_run_options(group) -> None:
         " on there after it was killed",
     )
     add_limit_options(group)
-    group.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    group.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     group.add_argument(
         "--output", default="cascade.h5", metavar="FILE", help="(default: cascade.h5)"
     )
@@ -184,7 +191,7 @@ def _build(args: argparse.Namespace):
         calibration=args.calibration,
         refer=args.refer,
         route=args.route,
-        malignant=tuple(args.malignant or MALIGNANT),
+        malignant=args.malignant or MALIGNANT,
         cv=args.folds,
         random_state=args.seed,
         verbose=int(not args.quiet),

@@ -171,7 +171,7 @@ class CollapsedMember(ClassifierMixin, BaseEstimator):
         ):
             raise state.fault("malignant", "not some, but not all, of the classifier's labels")
         self.classifier = clone(self.classifier_)
-        self.malignant = tuple(self.malignant_.tolist())
+        self.malignant = self.malignant_.tolist()
         self._name_features()
 
     def __sklearn_tags__(self):

@@ -31,7 +31,7 @@ def test_it_comes_back_from_a_file(cascade, tmp_path):
     back = load(tmp_path / "cascade.h5")
     member = back.triage_.members_[0]
     assert type(member) is CollapsedMember
-    assert member.malignant == MALIGNANT
+    assert member.malignant == list(MALIGNANT)
     np.testing.assert_array_equal(back.predict_proba(FRESH), cascade.predict_proba(FRESH))
     back.save(tmp_path / "again.h5")
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "cascade.h5").read_bytes()
