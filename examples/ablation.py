@@ -1,7 +1,7 @@
 """What each choice of a fine-tuning buys, one at a time, on lesions kept aside for that.
 
     python examples/ablation.py --data PATH --store activations --checkpoint checkpoints \\
-        --backbone mobilenet_v2 --weights PATH/mobilenet_v2.weights.h5 --epochs 6
+        --backbone mobilenet_v2 --weights PATH/mobilenet_v2_1.0_224_notop.weights.h5 --epochs 6
 
 Of the training part of HAM10000 (all but fold 0, on which figures are quoted), two thirds of the
 lesions train and one third judges. The first line is the recipe as it is; each other line says what

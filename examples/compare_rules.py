@@ -5,7 +5,7 @@
 In each outer fold a cascade is trained on the other lesions, every rule learns from its out-of-fold
 ballots, and both vote on the lesions left out. The votes of all outer folds are then judged
 together: a table of the rules, what became of the certified sensitivity, and how much can be
-decided at 95 % accuracy. Nothing is chosen on the outer folds.
+decided at 95 % accuracy. No rule, threshold or calibration is chosen on the outer folds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Members that are fine-tuned above a cut, judged on lesions they have never seen.
 
     python examples/fine_tuning.py --data PATH --store activations --checkpoint checkpoints \\
-        --backbones mobilenet_v2 --weights mobilenet_v2=PATH/mobilenet_v2.weights.h5
+        --backbones mobilenet_v2 --weights mobilenet_v2=PATH/mobilenet_v2_1.0_224_notop.weights.h5
 
 Trains one member for each backbone on four fifths of the lesions of HAM10000, and prints each of
 them, and their soft vote, on the last fifth: fold 0 of ``StratifiedGroupKFold(5, shuffle=True,

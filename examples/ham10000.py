@@ -1,11 +1,12 @@
 """A two-stage cascade on HAM10000, judged on lesions it has never seen.
 
-    python examples/ham10000.py --data PATH --weights mobilenet_v2=PATH/mobilenet_v2.weights.h5
+    python examples/ham10000.py --data PATH --store features \
+        --weights mobilenet_v2=PATH/mobilenet_v2_1.0_224_notop.weights.h5
 
 Trains one member per backbone and stage on four fifths of the lesions, sets a triage threshold
-with a certified sensitivity of 95 %, and prints each member, each voting rule and the constant
+with a certified sensitivity of 95 %, and prints each member, three voting rules and the constant
 answers on the last fifth: fold 0 of ``StratifiedGroupKFold(5, shuffle=True, random_state=0)`` over
-the rows of the metadata. With ``--store`` the features are kept, and a second run takes minutes.
+the rows of the metadata. The store keeps the features, and a second run takes minutes.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ lesions = make_lesions(
 folds = StratifiedGroupKFold(4, shuffle=True, random_state=0)
 train, test = next(folds.split(lesions.images, lesions.target, lesions.groups))
 
-# Two stages, one member per backbone in each. The triage proves that it finds 95 % of the
-# malignant lesions, with 95 % confidence.
+# Two stages, one member per backbone in each. The triage gets a threshold with a certificate: it
+# finds 95 % of the malignant lesions, with 95 % confidence (approximate: on out-of-fold ballots).
 cascade = make_cascade(
     "efficientnet_lite0",
     "efficientnet_lite1",
@@ -38,7 +38,7 @@ cascade = make_cascade(
 cascade.fit(lesions.images[train], lesions.target[train], groups=lesions.groups[train])
 print(cascade.certificate_, end="\n\n")
 
-# Every member and voting rule side by side, on lesions that none of them has seen.
+# Members and voting rules side by side, on lesions that none of them has seen.
 report = evaluate(cascade, lesions.images[test], lesions.target[test], groups=lesions.groups[test])
 print(report, end="\n\n")
 

@@ -28,7 +28,7 @@ def add_parser(commands, **options) -> None:
     parser.add_argument(
         "--small", action="store_true", help="one backbone, few lesions: half a minute"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.set_defaults(run=run)
 
 

@@ -16,7 +16,7 @@ def add_parser(commands, **options) -> None:
     parser = commands.add_parser(
         "evaluate",
         help="judge a saved cascade on labelled images",
-        description="Print each member, each voting rule and the constant answers side by side,"
+        description="Print each member, three voting rules and the constant answers side by side,"
         " with 95 % intervals by bootstrap of lesions.",
         **options,
     )

@@ -49,10 +49,10 @@ class TransferClassifier(ClassifierMixin, BaseEstimator):
         A name of :func:`~skinensemble.list_backbones`.
     unfreeze : None, int, float, str or "all", default=None
         What is trained beside the head. None: nothing; the head is a :class:`DenseHead` on pooled
-        features. So many blocks, counted from the end; a share of the blocks, above 0 and below 1;
+        features. A number of blocks, or a share of them above 0 and below 1, counted from the end;
         all layers after the one of that name, the *cut*; or ``"all"``.
     views : int, default=8
-        With `unfreeze`: how many of the eight ways to lay an image down are trained on, a new one
+        With `unfreeze`: how many of the eight orientations of an image are trained on, a new one
         each epoch; predictions are the mean over them.
     zoom : float, default=1.0
         With `unfreeze`: how much nearer a view may be, up to 4. Above 1 each view but the first

@@ -1,4 +1,4 @@
-"""How good a cascade is: each member, each rule and the constant answers, side by side."""
+"""How good a cascade is: members, voting rules and the constant answers, side by side."""
 
 from __future__ import annotations
 
