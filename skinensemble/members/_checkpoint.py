@@ -18,6 +18,7 @@ from skinensemble.persistence.container import read_container, write_container
 __all__ = ["Checkpoint", "CheckpointWarning"]
 
 _VERSION = 3
+_KEYS = {"epoch", "done", "history", "best"}
 
 
 class CheckpointWarning(UserWarning):
@@ -60,7 +61,7 @@ class Checkpoint:
         if self.path is None or not self.path.exists():
             return {}
         try:
-            container = read_container(self.path)
+            container = _read(self.path)
             self.done, epoch = container.config["done"], container.config["epoch"]
             variables = model.weights if self.done else _variables(model)
             values = [
@@ -71,6 +72,8 @@ class Checkpoint:
                 shapes = [tuple(one.shape) for one in model.weights]
                 self.best = [container.read(f"best{i:04d}", shape=s) for i, s in enumerate(shapes)]
         except ModelFileError as error:
+            if isinstance(error.__cause__, OSError | MemoryError):
+                raise  # what cannot be read now may be sound
             self.done = False
             set_aside(self.path, error, "the training starts again")
             return {}
@@ -112,6 +115,14 @@ class Checkpoint:
         write_container(self.path, config, arrays)
 
 
+def _read(path: Path):
+    container = read_container(path)
+    if container.config.keys() != _KEYS:
+        why, remedy = "it holds something else", "name another folder"
+        raise ModelFileError(message("checkpoint", path, why, remedy))
+    return container
+
+
 def usable_folder(folder: str | os.PathLike[str], what: str) -> Path:
     """Return a folder that is there from now on; known before anything is trained.
 
@@ -140,8 +151,16 @@ def digest_of(*parts: Any) -> str:
             digest.update(f"{part.dtype.str} {part.shape}".encode())
             digest.update(np.ascontiguousarray(part).data)
         else:
-            digest.update(json.dumps(part, sort_keys=True, default=repr).encode())
+            digest.update(json.dumps(_plain(part), sort_keys=True, default=repr).encode())
     return digest.hexdigest()[:24]
+
+
+def _plain(part: Any) -> Any:
+    """Return it with keys that JSON knows: labels, of class weights, may be numbers of NumPy."""
+    if not isinstance(part, dict):
+        return part
+    keys = (key.item() if isinstance(key, np.generic) else key for key in part)
+    return dict(zip(keys, map(_plain, part.values()), strict=True))
 
 
 def set_aside(path: Path, error: ModelFileError, outcome: str) -> None:

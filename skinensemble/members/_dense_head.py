@@ -316,19 +316,23 @@ def _check_head(head) -> None:
     check_params(type(head).__name__, head.get_params(deep=False))
 
 
+def _whole(value, least: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+
+
 _RULES = {
-    "units": ("positive integers in a tuple", lambda v: all(int(n) == n > 0 for n in v)),
+    "units": ("positive integers in a tuple", lambda v: all(_whole(n, 1) for n in v)),
     "dropout": ("0 ≤ dropout < 1", lambda v: 0 <= v < 1),
     "l2": ("not negative", lambda v: v >= 0),
     "learning_rate": ("positive", lambda v: v > 0),
-    "epochs": ("at least 1", lambda v: int(v) == v >= 1),
-    "batch_size": ('at least 1, or "auto"', lambda v: v == "auto" or int(v) == v >= 1),
+    "epochs": ("an integer, at least 1", lambda v: _whole(v, 1)),
+    "batch_size": ('an integer, at least 1, or "auto"', lambda v: v == "auto" or _whole(v, 1)),
     "class_weight": (
         'a power that is not negative, "balanced", None, or a dict of label to weight',
         lambda v: v is None or v == "balanced" or isinstance(v, dict) or v >= 0,
     ),
     "validation_fraction": ("0 < fraction ≤ 0.5", lambda v: 0 < v <= 0.5),
-    "patience": ("not negative, or None", lambda v: v is None or int(v) == v >= 0),
+    "patience": ("an integer, not negative, or None", lambda v: v is None or _whole(v, 0)),
     "weight_decay": ("not negative", lambda v: v >= 0),
     "warmup": ("not negative", lambda v: v >= 0),
     "layer_decay": ("0 < factor ≤ 1", lambda v: 0 < v <= 1),

@@ -308,11 +308,16 @@ def load_params(estimator, state: State, *, without=()) -> None:
         odd = first_few(sorted(values.keys() ^ expected))
         raise state.fault("params", f"missing or unknown: {odd}")
     for name in expected:
-        setattr(estimator, name, _from_json(values.raw(name), values, name))
+        load_param(estimator, values, name)
     size = getattr(estimator, "batch_size", None)
     if isinstance(size, int) and size > _LARGEST_BATCH:
         # A batch is filled up to it, however few the images are.
         raise values.fault("batch_size", f"more than {_LARGEST_BATCH}")
+
+
+def load_param(estimator, values: State, name: str) -> None:
+    """Set one of the constructor's parameters from JSON."""
+    setattr(estimator, name, _from_json(values.raw(name), values, name))
 
 
 def dump_feature_names(estimator) -> dict:

@@ -48,6 +48,8 @@ _STATE: dict[str, tuple[str, dict[str, str]]] = {
 
 # These hold other estimators, and nothing of their own.
 _AROUND = ("Pipeline", "FrozenEstimator")
+# Values of parameters that scikit-learn has since removed from these estimators, or not yet had.
+_SAYS_NOTHING = (None, "deprecated", "l2")
 # Of numbers, and of counts of iterations. Estimators fitted on float32 compute in float32.
 _DTYPES = {False: (np.float64, np.float32), True: (np.int32,)}
 
@@ -89,8 +91,10 @@ def dump(estimator, out) -> dict:
             fitted[attribute] = int(value)
         else:
             fitted[attribute] = out.array(attribute, _storable(np.asarray(value), axes))
-    params, names = dump_params(estimator), dump_feature_names(estimator)
-    return {"type": kind, "params": params, "fitted": fitted, **names}
+    defaults = dump_params(type(estimator)())
+    # Only what was chosen: the next version may not know the other parameters any more.
+    params = {k: v for k, v in dump_params(estimator).items() if v != defaults[k]}
+    return {"type": kind, "params": params, "fitted": fitted, **dump_feature_names(estimator)}
 
 
 def load(kind: str, state):
@@ -101,12 +105,12 @@ def load(kind: str, state):
         from sklearn.frozen import FrozenEstimator
 
         return FrozenEstimator(state.estimator("estimator"))
-    from skinensemble.persistence._codec import load_feature_names, load_params
+    from skinensemble.persistence._codec import load_feature_names
 
     module, attributes = _STATE[kind]
     cls = getattr(importlib.import_module(module), kind)
     estimator = cls()
-    load_params(estimator, state)
+    _load_params(estimator, state.nested("params"))
     estimator._validate_params()
     fitted = state.nested("fitted")
     lengths: dict[str, int] = {}
@@ -121,6 +125,18 @@ def load(kind: str, state):
         raise state.fault("fitted.n_features_in_", f"{estimator.n_features_in_} is not {d}")
     load_feature_names(estimator, state)
     return estimator
+
+
+def _load_params(estimator, params) -> None:
+    """Set what was chosen; what another version had besides has to say nothing."""
+    from skinensemble.persistence._codec import load_param
+
+    known = set(estimator._get_param_names())
+    for name in sorted(params.keys()):
+        if name in known:
+            load_param(estimator, params, name)
+        elif params.raw(name) not in _SAYS_NOTHING:
+            raise params.fault(name, "this version of scikit-learn has no such parameter")
 
 
 def _load_attribute(fitted, attribute: str, axes: str, lengths: dict[str, int]):

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import gc
 import pickle
 import weakref
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,13 +13,20 @@ from tiny_backbone import TINY
 
 from skinensemble import FeatureStore, Stage, TransferClassifier, config_context, load
 from skinensemble.engines import _upper
-from skinensemble.exceptions import InputError, MemberError, SaveError, WeightsError
+from skinensemble.exceptions import (
+    InputError,
+    MemberError,
+    ModelFileError,
+    SaveError,
+    WeightsError,
+)
 from skinensemble.features import Activations, Extractor, default_store
 from skinensemble.images import dihedral
 from skinensemble.members import CheckpointWarning
 from skinensemble.members._early_stopping import early_stopping
 from skinensemble.members._lesson import Lesson, mix
 from skinensemble.persistence import save
+from skinensemble.persistence.container import write_container
 
 TOP = {"unfreeze": 1, "views": 3, "epochs": 2, "batch_size": 16, "random_state": 0}
 
@@ -317,7 +326,7 @@ def test_other_trainings_do_not_meet(data, tmp_path, change):
     assert any((a != b).any() for a, b in zip(weights(first), weights(other), strict=True))
 
 
-@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign", "another kind"])
 def test_a_damaged_checkpoint_is_set_aside(data, tmp_path, damage):
     first = member(checkpoint=tmp_path).fit(*data[:2])
     (path,) = tmp_path.glob("*.checkpoint")
@@ -327,10 +336,29 @@ def test_a_damaged_checkpoint_is_set_aside(data, tmp_path, damage):
     path.write_bytes(
         {"cut": content[:-9], "empty": b"", "foreign": b"PK" * 99}.get(damage, content)
     )
+    if damage == "another kind":
+        write_container(path, {"root": {}}, {})
     with pytest.warns(CheckpointWarning, match="the training starts again"):
         again = member(checkpoint=tmp_path).fit(*data[:2])
     assert_equal_weights(first, again)
     assert len(list(tmp_path.glob("*.damaged"))) == 1
+
+
+def test_a_checkpoint_that_cannot_be_read_now_stays(data, tmp_path, monkeypatch):
+    first = member(checkpoint=tmp_path).fit(*data[:2])
+    with monkeypatch.context() as patch:
+        patch.setattr("io.FileIO", Mock(side_effect=OSError(errno.EMFILE, "Too many open files")))
+        with pytest.raises(ModelFileError, match="Too many open files"):
+            member(checkpoint=tmp_path).fit(*data[:2])
+    assert not list(tmp_path.glob("*.damaged"))
+    again = member(checkpoint=tmp_path, callbacks=stopping_after(0)).fit(*data[:2])
+    assert_equal_weights(first, again)
+
+
+def test_class_weights_of_labels_that_are_numbers(data):
+    y = np.unique(data[1], return_inverse=True)[1]
+    weight = dict.fromkeys(np.unique(y), 1.0)
+    assert member(class_weight=weight, epochs=1).fit(data[0], y).classes_.dtype.kind == "i"
 
 
 # --- bad input
@@ -348,7 +376,8 @@ def test_a_damaged_checkpoint_is_set_aside(data, tmp_path, damage):
         ({"views": 0}, "views: 0 – there are eight ways"),
         ({"views": 9}, "views: 9 – there are eight ways"),
         ({"image_size": (32, 48)}, "images of 32 × 48 pixels cannot be turned"),
-        ({"epochs": 0}, r"epochs=0 \(at least 1\)"),
+        ({"epochs": 0}, r"epochs=0 \(an integer, at least 1\)"),
+        ({"epochs": 2.0, "batch_size": 8.0}, r"epochs=2\.0 \(an int.*, batch_size=8\.0 \(an int"),
         ({"loss": "hinge", "ema": 1.0}, r"loss='hinge' .*ema=1.0"),
         ({"ema": 0.9, "patience": 2}, "ema, patience – early stopping keeps the best weights"),
         ({"mixup": -1, "layer_decay": 0}, r"layer_decay=0 .*mixup=-1"),
