@@ -18,6 +18,7 @@ from skinensemble import (
     Stage,
     TransferClassifier,
     config_context,
+    get_config,
     load,
 )
 from skinensemble.committee import _ask
@@ -184,6 +185,20 @@ def test_what_cannot_be_asked_of_a_stream(cascade, paths):
     assert lower < next(cascade.predict_stream(paths)).verdict.p_malignant
 
 
+def test_the_engine_is_that_of_the_call(cascade, paths, monkeypatch):
+    used, real = [], Extractor._make_runner
+
+    def note(self):
+        used.append(get_config()["engine"])
+        return real(self)
+
+    monkeypatch.setattr(Extractor, "_make_runner", note)
+    with config_context(engine="auto"):
+        stream = cascade.predict_stream(paths[:4], chunk_size=2)
+    assert len(list(stream)) == 4
+    assert set(used) == {"auto"}
+
+
 def test_a_temporary_store_ends_with_its_block():
     usual = default_store()
     with temporary_store(max_bytes=99) as store:
@@ -219,7 +234,10 @@ def test_an_early_exit_gives_the_same_verdicts_with_fewer_passes(cascade, paths,
     assert passes.total() == 49 + needed < all_passes
 
 
-@pytest.mark.parametrize("images", ["one.png", Path("one.png"), None, 5])
+ONE = np.zeros((9, 9, 3), np.uint8)
+
+
+@pytest.mark.parametrize("images", ["one.png", Path("one.png"), None, 5, ONE])
 def test_what_cannot_be_taken_one_by_one_is_refused(cascade, images):
     with pytest.raises(InputError, match=r"images: .* – not images one by one – pass "):
         cascade.predict_stream(images)

@@ -12,6 +12,7 @@ import numpy as np
 
 from skinensemble.cascade._verdicts import follow, follow_all
 from skinensemble.committee import prepare_all
+from skinensemble.engines import with_config
 from skinensemble.exceptions import ImageReadError, InputError, message
 from skinensemble.features import temporary_store
 from skinensemble.images import ImageSource
@@ -29,10 +30,11 @@ def stream(
         why = "it is estimated from all images at once"
         remedy = "pass a share, or call verdicts with a list"
         raise InputError(message("prevalence", repr(prevalence), why, remedy))
-    one = isinstance(images, str | bytes | os.PathLike)
+    one = isinstance(images, str | bytes | os.PathLike) or getattr(images, "ndim", 0) == 3
     if one or not (isinstance(images, Iterable) or hasattr(images, "__getitem__")):
-        remedy = "pass [path]" if one else "pass a list"
-        raise InputError(message("images", f"{images!r:.60}", "not images one by one", remedy))
+        remedy = "pass [image]" if one else "pass a list"
+        shown = f"{images!r:.60}".split("\n")[0]
+        raise InputError(message("images", shown, "not images one by one", remedy))
     if not isinstance(chunk_size, Integral) or chunk_size < 1:
         raise InputError(message("chunk_size", repr(chunk_size), "not a positive int", "pass 256"))
     return answers(cascade, images, prevalence, int(chunk_size), early_exit)
@@ -41,12 +43,20 @@ def stream(
 def answers(
     cascade, images: Iterable, prevalence, chunk_size: int, early_exit: bool = False
 ) -> Iterator[Prediction]:
-    """Yield a prediction for each image; of a chunk, the prevalence may be estimated."""
+    """Return predictions, one for each image; of a chunk, the prevalence may be estimated.
+
+    They come from the engine in force now, wherever they are taken.
+    """
+    answer = partial(with_config(_answer), cascade, prevalence, early_exit)
+    return _each(answer, _chunks(images, chunk_size))
+
+
+def _each(answer, chunks: Iterator) -> Iterator[Prediction]:
     first = 0
-    for chunk in _chunks(images, chunk_size):
+    for chunk in chunks:
         # Not held while the caller works: it is the caller's context too.
         with temporary_store():
-            found = _answer(cascade, chunk, first, prevalence, early_exit)
+            found = answer(chunk, first)
         yield from found
         first += len(found)
 
@@ -60,7 +70,7 @@ def _chunks(images: Iterable, size: int) -> Iterator:
         yield chunk
 
 
-def _answer(cascade, chunk, first: int, prevalence, early_exit: bool) -> list[Prediction]:
+def _answer(cascade, prevalence, early_exit: bool, chunk, first: int) -> list[Prediction]:
     source, problems = sort_out(chunk)
     bad = {one.index: one.problem for one in problems}
     prepare = partial(_show_first, cascade) if early_exit else cascade.prepare

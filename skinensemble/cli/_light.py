@@ -42,11 +42,22 @@ def go_light(args: argparse.Namespace) -> None:
     """Do without TensorFlow from here on, where the command, the user and the process let us."""
     wanted = getattr(args, "light", False) and args.engine != "keras"
     chosen = "KERAS_BACKEND" in os.environ or {"keras", "tensorflow"} & set(sys.modules)
-    if wanted and not chosen and importlib.util.find_spec("openvino") is not None:
+    if wanted and not chosen and _has_openvino():
         # By name: nothing else runs networks on that backend at the precision they were made for.
         args.engine = "openvino"
         os.environ["KERAS_BACKEND"] = "openvino"
         sys.meta_path.insert(0, _FINDER)
+
+
+def _has_openvino() -> bool:
+    from skinensemble.engines._openvino import import_openvino
+    from skinensemble.exceptions import MissingDependencyError
+
+    try:
+        import_openvino()
+    except MissingDependencyError:
+        return False  # absent, too old or broken
+    return True
 
 
 def is_light() -> bool:

@@ -161,6 +161,8 @@ def _member(name: str, member, shared) -> dict[str, Any]:
         return {**_member(name, member.nested(inner), shared), "type": found["type"]}
     if "folds" in keys:
         folds = member.raw("folds", list)
+        if not folds:
+            raise member.fault("folds", "there is none")
         inside = _State(member, dict(folds[:1])).nested(folds[0][0])
         return {**_member(name, inside, shared), "folds": len(folds)}
     if {"body", "head"} <= keys:

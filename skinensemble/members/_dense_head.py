@@ -317,7 +317,8 @@ def _check_head(head) -> None:
 
 
 def _whole(value, least: int) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= least
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and bool(value >= least)
 
 
 _RULES = {

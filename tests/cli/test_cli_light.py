@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from skinensemble import config_context, load, make_cascade
+from skinensemble.cli._light import go_light, is_light
 from skinensemble.datasets import make_lesions
+from skinensemble.engines import _openvino
 
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -78,6 +81,17 @@ def test_no_tensorflow_and_the_same_verdicts(saved, folder):
     early, heavy = predict(saved, images, "--early-exit")
     assert not heavy
     assert [row["verdict"] for row in early] == [verdict.answer for verdict in verdicts]
+
+
+def test_an_openvino_that_is_too_old_is_left_alone(monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setattr(_openvino, "_OLDEST", (9999, 1))
+    for name in {"keras", "tensorflow"} & set(sys.modules):
+        monkeypatch.delitem(sys.modules, name)
+    args = Namespace(light=True, engine="auto")
+    go_light(args)
+    assert args.engine == "auto"
+    assert not is_light()
 
 
 @pytest.mark.slow

@@ -98,6 +98,13 @@ def test_a_file_that_says_something_wrong_is_refused(cascade, tmp_path, edit):
             load(path)
 
 
+def test_a_file_without_folds_is_not_described(cascade, tmp_path):
+    cascade.save(tmp_path / "sound.h5")
+    for _, path in edited(tmp_path / "sound.h5", {"": HOSTILE["no folds"]}, tmp_path):
+        with pytest.raises(ModelFileError, match=r"folds – there is none"):
+            describe(str(path))
+
+
 @pytest.mark.parametrize(("name", "value"), [("cut", 99), ("cut", -1), ("cut", None), ("cut", "x")])
 def test_a_cut_that_is_none_is_refused(cascade, tmp_path, name, value):
     cascade.save(tmp_path / "sound.h5")
