@@ -16,7 +16,7 @@ import argparse
 import time
 
 import numpy as np
-from fine_tuning import MALIGNANT, load_data, resampled
+from fine_tuning import MALIGNANT, RECIPE, add_recipe, load_data, resampled
 from sklearn.model_selection import StratifiedGroupKFold
 
 from skinensemble import Stage, TransferClassifier, set_config
@@ -67,6 +67,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--precision", default="float32", help="or bfloat16, with openvino")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--limit", type=int, help="use so many images only, for a quick look")
+    add_recipe(parser)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, metavar="VARIANT", default=VARIANTS)
     return parser.parse_args()
 
@@ -91,6 +92,7 @@ def train(args: argparse.Namespace, name: str, data):
         "store": args.store,
         "checkpoint": args.checkpoint,
         "random_state": 0,
+        **{option: getattr(args, option) for option in RECIPE},
     }
     member = TransferClassifier(args.backbone, **options | VARIANTS.get(name, {}))
     if name.startswith("three folds"):

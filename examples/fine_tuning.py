@@ -32,6 +32,7 @@ from skinensemble.metrics import (
 )
 
 MALIGNANT = ("akiec", "bcc", "mel")
+RECIPE = {"batch_size": int, "learning_rate": float, "class_weight": float}
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,6 +55,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--views", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--limit", type=int, help="use so many images only, for a quick look")
+    add_recipe(parser)
     args = parser.parse_args()
     for option in ("weights", "unfreeze"):
         for name, part in (one.rpartition("=")[::2] for one in getattr(args, option)):
@@ -61,6 +63,13 @@ def parse_args() -> argparse.Namespace:
             if name not in known or not part:
                 parser.error(f"--{option}: {name or part!r} is none of --backbones")
     return args
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """Add what the recipe of fine-tuning was chosen for."""
+    for name, kind in RECIPE.items():
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=kind, default="auto", help="instead of the recipe's")
 
 
 def resampled(y, proba, classes, weights) -> dict[str, np.ndarray]:
@@ -111,6 +120,7 @@ def make_member(args: argparse.Namespace, name: str) -> TransferClassifier:
         checkpoint=args.checkpoint,
         random_state=0,
         verbose=1,
+        **{option: getattr(args, option) for option in RECIPE},
     )
 
 
