@@ -22,11 +22,11 @@ from skinensemble.exceptions import (
 )
 from skinensemble.features import Activations, Extractor, default_store
 from skinensemble.images import dihedral
-from skinensemble.members import CheckpointWarning
+from skinensemble.members import CheckpointWarning, _checkpoint
 from skinensemble.members._early_stopping import early_stopping
 from skinensemble.members._lesson import Lesson, mix
 from skinensemble.persistence import save
-from skinensemble.persistence.container import write_container
+from skinensemble.persistence.container import read_container, write_container
 
 TOP = {"unfreeze": 1, "views": 3, "epochs": 2, "batch_size": 16, "random_state": 0}
 
@@ -353,6 +353,25 @@ def test_a_checkpoint_that_cannot_be_read_now_stays(data, tmp_path, monkeypatch)
     assert not list(tmp_path.glob("*.damaged"))
     again = member(checkpoint=tmp_path, callbacks=stopping_after(0)).fit(*data[:2])
     assert_equal_weights(first, again)
+
+
+def test_a_disk_that_fills_up_in_training_costs_no_more_than_an_epoch(data, tmp_path, monkeypatch):
+    undisturbed = member().fit(*data[:2])
+    real, kept = _checkpoint.write_container, []
+
+    def write(*args):
+        if kept:
+            full = OSError(errno.ENOSPC, "No space left on device")
+            patch.setattr("skinensemble.persistence._write.write_all", Mock(side_effect=full))
+        kept.append(real(*args))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_checkpoint, "write_container", write)
+        with pytest.raises(SaveError, match="full"):
+            member(checkpoint=tmp_path).fit(*data[:2])
+    (path,) = tmp_path.glob("*.checkpoint")
+    assert read_container(path).config["epoch"] == 1
+    assert_equal_weights(undisturbed, member(checkpoint=tmp_path).fit(*data[:2]))
 
 
 def test_class_weights_of_labels_that_are_numbers(data):
