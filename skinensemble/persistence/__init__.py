@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from skinensemble._threads import n_threads
 from skinensemble.exceptions import ModelFileError, SkinEnsembleError, first_few, message
 from skinensemble.persistence._codec import State, Writer, decode, encode
 from skinensemble.persistence.container import read_container, write_container
@@ -108,7 +109,7 @@ def _versions() -> dict[str, Any]:
     found = {name: _version(name) for name in packages}
     known = {name: number for name, number in found.items() if number is not None}
     # Threads and oneDNN change the last bits of what a network computes.
-    machine = {"machine": platform.machine(), "cpus": os.cpu_count()}
+    machine = {"machine": platform.machine(), "threads": n_threads()}
     machine["onednn"] = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default")
     return {"python": platform.python_version(), "numpy": np.__version__, **known, **machine}
 

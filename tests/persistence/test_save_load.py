@@ -20,8 +20,10 @@ from sklearn.preprocessing import StandardScaler
 from tiny_backbone import TINY
 
 from skinensemble import BackboneFeatures, Cascade, DenseHead, Stage, TransferClassifier, load
+from skinensemble._threads import n_threads
 from skinensemble.exceptions import InputError, ModelFileError
 from skinensemble.persistence import save
+from skinensemble.persistence.container import read_container
 
 CHILD = Path(__file__).with_name("codec_reader.py")
 BRIEF = {"epochs": 2, "batch_size": 512, "random_state": 0}
@@ -177,6 +179,15 @@ def test_what_is_loaded_is_what_was_saved(cascade, table, tmp_path):
             assert kept.dtype == saved.dtype
             np.testing.assert_array_equal(kept, saved)
     assert [str(v) for v in back.verdicts(table[0])] == [str(v) for v in cascade.verdicts(table[0])]
+
+
+def test_a_file_says_what_may_change_the_last_bits(member, tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    save(member, tmp_path / "one.h5")
+    versions = read_container(tmp_path / "one.h5").config["versions"]
+    assert versions["threads"] == n_threads()
+    assert versions["onednn"] == "0"
+    assert versions["tensorflow"]
 
 
 def test_saving_what_was_loaded_gives_the_same_bytes(cascade, member, tmp_path):
