@@ -46,7 +46,7 @@ def make_stage(
     -------
     Stage
     """
-    given = weights_of(_names(backbones), weights)
+    given = weights_of([name for name in backbones if isinstance(name, str)], weights)
     members = [
         backbone
         if isinstance(backbone, tuple)
@@ -107,7 +107,3 @@ def make_diagnosis(triage: Stage, voting="soft") -> Stage:
     """
     calibration = None if triage.calibration is None else "temperature"
     return clone(triage).set_params(voting=voting, calibration=calibration)
-
-
-def _names(backbones) -> list[str]:
-    return [name if isinstance(name, str) else name[0] for name in backbones]

@@ -45,6 +45,13 @@ def test_weights_of_a_backbone_that_is_not_used_are_refused(make):
         make("resnet50", "vgg16", weights={"resnet": None, "vgg19": None, "vgg16": None})
 
 
+@pytest.mark.parametrize("make", [make_stage, make_cascade])
+def test_weights_for_a_member_of_the_users_own_are_refused(make):
+    text = "weights: own – not among the backbones resnet50 – correct the names"
+    with pytest.raises(InputError, match=text):
+        make("resnet50", ("own", GaussianNB()), weights={"own": "here.weights.h5"})
+
+
 def test_an_unknown_option_is_refused():
     with pytest.raises(TypeError, match="learningrate"):
         make_stage("resnet50", learningrate=1)
