@@ -143,11 +143,13 @@ def _is_missing(value) -> bool:
 def _of_one_type(name: str, values: np.ndarray) -> np.ndarray:
     if values.dtype != object:
         return values
-    kinds = sorted({type(value).__name__ for value in values})
+    # In an array of objects NumPy's strings and numbers are not yet Python's.
+    given = [one.item() if isinstance(one, np.generic) else one for one in values]
+    kinds = sorted({type(value).__name__ for value in given})
     if len(kinds) > 1:
         why = "values of mixed types cannot be told apart"
         raise InputError(message(name, " and ".join(kinds), why, "use strings throughout"))
-    return np.array(values.tolist())
+    return np.array(given)
 
 
 def check_groups(groups, y: np.ndarray, classes: np.ndarray) -> np.ndarray | None:

@@ -52,6 +52,20 @@ def test_mixed_types_are_refused(values):
         check_groups(values, np.array([0, 0, 1, 1]), AB)
 
 
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        ([*np.array(["nv", "mel"]), "bcc"], ["bcc", "mel", "nv"]),
+        ([*np.array([1, 2]), 3], [1, 2, 3]),
+        (np.array([np.bool_(True), False], dtype=object), [False, True]),
+        ([np.int32(1), np.int64(2)], [1, 2]),
+    ],
+)
+def test_scalars_of_numpy_are_what_they_are_in_python(values, classes):
+    assert check_labels(values)[0].tolist() == classes
+    assert check_groups(values, np.arange(len(values)), AB).max() == len(classes) - 1
+
+
 @pytest.mark.parametrize("y", [["a", "a"], np.ones(5, int), []])
 def test_one_class_is_refused(y):
     text = rf"^y: {len(y)} labels – there is one class only .* – add samples of another class"
