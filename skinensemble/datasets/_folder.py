@@ -106,6 +106,7 @@ def load_image_folder(
     sheet = Sheet(root, index, list(files), labels, columns=columns)
     _check_classes(sheet, root, classes)
     if groups is not None:
+        sheet.tables += filter(None, [_table_path(groups)])
         sheet.groups = _lesions(files, groups)
     _check_copies(sheet)
     problems = (DatasetProblem(None, n, "format not read", w) for n, w in index.formats.items())
@@ -175,8 +176,9 @@ def _rule(groups: Any) -> Callable[[str], Any]:
         return groups
     if isinstance(groups, Mapping):
         return lambda file: next((groups[n] for n in names_of(file) if n in groups), None)
-    if isinstance(groups, os.PathLike) or str(groups).lower().endswith(_TABLES):
-        table = read_table(Path(groups).expanduser())
+    table_path = _table_path(groups)
+    if table_path is not None:
+        table = read_table(table_path)
         images = table.columns[table.find("image", "image_id")]
         lesions = table.columns[table.find("lesion_id", "lesion")]
         return _rule(dict(zip(images, lesions, strict=True)))
@@ -187,6 +189,11 @@ def _rule(groups: Any) -> Callable[[str], Any]:
         remedy = "pass a callable, an expression, a mapping or the path of a table"
         raise InputError(message("groups", repr(groups), why, remedy)) from error
     return lambda file: _lesion_in(pattern.search(file))
+
+
+def _table_path(groups: Any) -> Path | None:
+    named = isinstance(groups, str) and groups.lower().endswith(_TABLES)
+    return Path(groups).expanduser() if named or isinstance(groups, os.PathLike) else None
 
 
 def _lesion_in(match: re.Match[str] | None) -> str | None:

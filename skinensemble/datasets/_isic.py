@@ -178,6 +178,7 @@ def load_isic(
     )
     _read_labels(sheet, table)
     if lesions_path is not None:
+        sheet.tables.append(lesions_path)
         _read_lesions(sheet, read_table(lesions_path))
     _recode(sheet, codes)
     return sheet.load(None, policy=policy, descr=_DESCR, return_X_y=return_X_y)

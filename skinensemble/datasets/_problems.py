@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +72,18 @@ class Policy:
             remedy = "pass a number from 0 to 1"
             raise InputError(message("max_skipped", self.max_skipped, why, remedy))
 
+    def spare(self, files: Iterable[str | os.PathLike]) -> None:
+        """Refuse a report that would replace one of these files.
+
+        Raises
+        ------
+        InputError
+        """
+        path = None if self.report is None else Path(self.report).expanduser()
+        if path is not None and path.exists() and any(map(path.samefile, files)):
+            why = "it is read as data"
+            raise InputError(message("report", path, why, "choose another file"))
+
     def settle(
         self,
         problems: Sequence[DatasetProblem],
@@ -100,7 +112,7 @@ class Policy:
             `max_skipped` of the rows, or a whole class, would be left out.
         """
         if self.report is not None:
-            _write_report(problems, Path(self.report).expanduser(), thing)
+            _write_report(problems, Path(self.report).expanduser())
         if not problems:
             return
         count = f"{n_left_out} of {n_rows} rows cannot be used: " if n_left_out else ""
@@ -128,10 +140,7 @@ def _summary(problems: Sequence[DatasetProblem]) -> str:
     return "; ".join(f"{len(of)} × {kind} [{first_few(of)}]" for kind, of in kinds.items())
 
 
-def _write_report(problems: Sequence[DatasetProblem], path: Path, thing: object) -> None:
-    if path.exists() and path.samefile(str(thing)):
-        why = "it is the table that is being read"
-        raise InputError(message("report", path, why, "choose another file"))
+def _write_report(problems: Sequence[DatasetProblem], path: Path) -> None:
     write_csv(
         path, ["row", "image", "problem"], ([p.row or "", p.image, p.problem] for p in problems)
     )

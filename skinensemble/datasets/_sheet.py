@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +36,7 @@ class Sheet:
 
     Attributes
     ----------
-    thing : object
+    thing : Path
         The table or folder, for messages.
     index : ImageIndex
     ids : list of str
@@ -53,9 +56,11 @@ class Sheet:
         Rows that are left out on purpose, which is no problem.
     n_ragged : int
         Rows of the table that could not be split into cells.
+    tables : list of path
+        Tables that were read beside `thing`.
     """
 
-    thing: object
+    thing: Path
     index: ImageIndex
     ids: list[str]
     labels: list[str]
@@ -66,6 +71,7 @@ class Sheet:
     bad: set[int] = field(default_factory=set)
     dropped: set[int] = field(default_factory=set)
     n_ragged: int = 0
+    tables: list[str | os.PathLike] = field(default_factory=list)
 
     def reject(self, row: int, kind: str, detail: str = "") -> None:
         """Note a problem of a row."""
@@ -171,6 +177,8 @@ class Sheet:
         -------
         Bunch, or (ndarray, ndarray)
         """
+        images = map(self.index.path, self.index.files)
+        policy.spare(chain([self.thing, *self.tables], images))
         self.check_labels(known)
         self.check_groups()
         if found is None:

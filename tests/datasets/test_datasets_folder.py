@@ -166,6 +166,18 @@ def test_one_class_is_enough_when_it_is_named(own):
     assert bunch.target.tolist() == ["2019"]
 
 
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_report_replaces_no_table_of_lesions(own, tmp_path, as_text):
+    table = tmp_path / "lesions.csv"
+    table.write_text("image,lesion\np1_a.jpg,one\n")
+    (tmp_path / "link.csv").symlink_to(table)
+    for report in (table, tmp_path / "link.csv", own / "mel" / "p1_a.jpg"):
+        groups = str(table) if as_text else table
+        with pytest.raises(InputError, match=r"^report: .* – it is read as data – choose another"):
+            load_image_folder(own, groups=groups, report=report)
+    assert table.read_text() == "image,lesion\np1_a.jpg,one\n"
+
+
 def test_a_report_names_files_whose_names_are_no_unicode(own, tmp_path):
     (own / "nv" / os.fsdecode(b"caf\xe9.gif")).write_bytes(b"GIF89a")
     with pytest.warns(UserWarning, match="format not read"):

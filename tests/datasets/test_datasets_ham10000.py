@@ -385,7 +385,7 @@ def test_parameters_that_make_no_sense(tmp_path, name, value):
 
 def test_reports_that_cannot_be_written(tmp_path):
     root = write_ham(tmp_path)
-    with pytest.raises(InputError, match="it is the table that is being read"):
+    with pytest.raises(InputError, match="it is read as data"):
         load_ham10000(root, report=root / "HAM10000_metadata.csv")
     with pytest.raises(SaveError, match=r"cannot save: .* – there is no folder .* – make it first"):
         load_ham10000(root, report=tmp_path / "nowhere" / "report.csv")

@@ -168,3 +168,13 @@ def test_tables_of_other_tasks(isic):
         load_isic(**isic("name,MEL,NV\nISIC_0,1,0\n"))
     with pytest.raises(DatasetError, match="no such folder"):
         load_isic("nowhere", "truth.csv")
+
+
+@pytest.mark.parametrize("name", ["truth.csv", "lesions.csv", "images/ISIC_0.jpg"])
+def test_a_report_replaces_nothing_that_is_read(isic, tmp_path, name):
+    lesions = "image,lesion_id\nISIC_0,A\nISIC_1,B\n"
+    arguments = isic(one_hot(COLUMNS_2018, ["MEL", "NV"]), lesions)
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(InputError, match=rf"^report: .*{name} – it is read as data – choose anoth"):
+        load_isic(**arguments, report=tmp_path / name)
+    assert (tmp_path / name).read_bytes() == before
