@@ -81,6 +81,15 @@ def test_more_folds_than_lesions_of_a_class_are_refused_before_any_training(data
     assert notes == []
 
 
+@pytest.mark.parametrize("seed", [np.random.default_rng(), -1, "zero"])
+def test_what_is_no_seed_is_refused_before_any_training(data, seed):
+    X, y, lesions = data
+    notes, book = notebook()
+    with pytest.raises(InputError, match=r"^random_state: .* – neither an integer .* – pass such"):
+        Stage([("one", Recorder(book))], random_state=seed).fit(X, y, groups=lesions)
+    assert notes == []
+
+
 def test_a_promise_that_cannot_be_proved_is_refused_before_any_training():
     X, y, lesions = lesion_table(60, codes=TWO)
     notes, book = notebook()
@@ -95,6 +104,8 @@ def test_a_promise_that_cannot_be_proved_is_refused_before_any_training():
         ([], r"members: \[\] – no committee – pass a list"),
         (None, "members: None – no committee"),
         ([GaussianNB()], r"members: GaussianNB\(\) – without a name – pass pairs, such as \("),
+        ([("a", GaussianNB(), 1)], r"members: \('a', .*, 1\) – no pair of name and classifier – "),
+        ([("a",)], r"members: \('a',\) – no pair of name and classifier – pass pairs, such as \("),
         ([("svm", LinearSVC()), ("nb", GaussianNB())], "members: svm – no predict_proba, so no"),
         ([("a", GaussianNB()), ("a", GaussianNB())], "not unique"),
         ([("a__b", GaussianNB())], "__"),

@@ -43,10 +43,13 @@ class CheckedStage:
         if not isinstance(self.members, list) or not self.members:
             remedy = 'pass a list such as [("resnet50", TransferClassifier("resnet50"))]'
             raise InputError(message("members", repr(self.members), "no committee", remedy))
-        bare = [f"{one!r:.60}" for one in self.members if not isinstance(one, (tuple, list))]
-        if bare:
+        odd = [one for one in self.members if not isinstance(one, (tuple, list)) or len(one) != 2]
+        if odd:
+            bare = not any(isinstance(one, (tuple, list)) for one in odd)
+            why = "without a name" if bare else "no pair of name and classifier"
             remedy = 'pass pairs, such as ("resnet50", TransferClassifier("resnet50"))'
-            raise InputError(message("members", first_few(bare), "without a name", remedy))
+            shown = first_few(odd, show=lambda one: f"{one!r:.60}")
+            raise InputError(message("members", shown, why, remedy))
         self._validate_names([name for name, _ in self.members])
         mute = [name for name, member in self.members if not hasattr(member, "predict_proba")]
         if mute:

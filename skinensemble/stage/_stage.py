@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -430,6 +430,12 @@ class Stage(
                 setattr(self, attribute, getattr(self.members_[0], attribute))
 
     def _seed(self) -> int | None:
-        if self.random_state is None or isinstance(self.random_state, (int, np.integer)):
-            return None if self.random_state is None else int(self.random_state)
-        return int(self.random_state.randint(2**31 - 1))
+        given = self.random_state
+        try:
+            drawn = check_random_state(given)
+        except ValueError as error:
+            why, remedy = "neither an integer from 0 on nor a RandomState", "pass such as 0"
+            raise InputError(message("random_state", repr(given), why, remedy)) from error
+        if given is None or isinstance(given, (int, np.integer)):
+            return None if given is None else int(given)
+        return int(drawn.randint(2**31 - 1))
