@@ -50,6 +50,24 @@ def test_certify_proves_a_threshold_on_fresh_lesions(certifiable):
     assert certificate.misses == np.sum(~np.array(worst))
 
 
+def test_certify_prepares_the_members_once(two):
+    notes: list = []
+
+    class Preparing(ByColour):
+        def prepare(self, X):
+            notes.append(len(X))
+            return X
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (400, 2, 2, 3), dtype=np.uint8)
+    y, lesions = np.repeat(TWO, 200), np.arange(400)
+    stage = Stage([("one", Preparing())], cv=2, random_state=0)
+    stage.fit(images[::2], y[::2], groups=lesions[::2])
+    notes.clear()
+    stage.certify(images[1::2], y[1::2], groups=lesions[1::2], min_sensitivity=0.9)
+    assert notes == [200]
+
+
 def test_certify_again_replaces_the_threshold_and_keeps_the_pool(certifiable):
     X, y, lesions = lesion_table(200, codes=TWO, seed=9)
     before = certifiable.predict_proba(X)

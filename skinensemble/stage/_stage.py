@@ -413,7 +413,7 @@ class Stage(
         lesions = group_copies(X, encoded, lesions)
         X = self.prepare(X)
         self.voting_ = ThresholdVote.held_out(
-            self.voting_, self.ballots(X), encoded, groups=lesions, **promise
+            self.voting_, self.cast(X), encoded, groups=lesions, **promise
         )
         self._certified, self.precision_ = note_use(X, self._certified), get_config()["precision"]
         return self.voting_.certificate_
