@@ -6,14 +6,17 @@ import functools
 import hashlib
 import os
 import re
+import warnings
 from pathlib import Path
 
 import joblib
 import numpy as np
 from sklearn.base import clone
 
+from skinensemble.backbones._registry import registered_by_user
 from skinensemble.engines import get_config
-from skinensemble.exceptions import InputError, ModelFileError, message
+from skinensemble.exceptions import InputError, ModelFileError, first_few, message
+from skinensemble.features import load_extractor
 from skinensemble.members._checkpoint import digest_of, set_aside, usable_folder
 from skinensemble.persistence.container import read_container, write_container
 from skinensemble.trials._trial import Trial, TrialData
@@ -39,6 +42,44 @@ def _digest_of_file(path: Path, _changed: int, _size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _networks(params) -> list[str]:
+    """Return what stands for networks that users registered: a name may be that of another."""
+    own = registered_by_user(value for value in params.values() if isinstance(value, str))
+    found = []
+    for key, value in params.items():
+        if isinstance(value, str) and value in own:
+            head, between, _ = key.rpartition("__")
+            weights = params.get(f"{head}{between}weights")
+            found.append(load_extractor(own[value][1], weights).fingerprint)
+    return found
+
+
+def _identity(member) -> str | None:
+    """Return a digest of what the ballots of a candidate depend on, if it has one."""
+    params = member.get_params()
+    changed = {key: None for key in params if key.rpartition("__")[2] in _IDLE}
+    changed |= {
+        key: _content(value)
+        for key, value in params.items()
+        if key.rpartition("__")[2] == "weights"
+    }
+    quiet = clone(member)
+    if changed:
+        quiet.set_params(**changed)
+    try:
+        return " ".join([joblib.hash(quiet), *_networks(params)])
+    except Exception:  # of any kind: a lambda, a class of its own ways, a network that fails
+        return None
+
+
+def _warn_of(names: list[str]) -> None:
+    if names:
+        why = "nothing tells them from others, so their trials are not kept"
+        remedy = "pass parameters without lambdas, and networks that can be built"
+        text = message("candidates", first_few(names), why, remedy)
+        warnings.warn(text, UserWarning, stacklevel=4)
+
+
 class Records:
     """Trials in a folder, each in a file named after a digest of all that its ballots depend on.
 
@@ -50,6 +91,8 @@ class Records:
     folder : path-like or None
         Made when it is not there; None keeps nothing.
     data : TrialData
+    members : dict of str to classifier
+        The candidates; a warning names those that cannot be told from others.
 
     Raises
     ------
@@ -59,7 +102,9 @@ class Records:
         When the folder cannot be made.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None, data: TrialData) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str] | None, data: TrialData, members: dict
+    ) -> None:
         self.folder, self._data = None, data
         if folder is None:
             return
@@ -71,46 +116,44 @@ class Records:
         lesions = np.arange(0) if data.lesions is None else data.lesions
         parts = (data.digests, data.targets, lesions, data.folds, data.classes.tolist(), data.seed)
         self._digest = digest_of("trials", get_config()["precision"], *parts)
+        self._identities = {name: _identity(member) for name, member in members.items()}
+        _warn_of([name for name, known in self._identities.items() if known is None])
 
-    def read(self, name: str, member, share: float) -> Trial | None:
-        """Return a trial that was finished before; None when it has to be done."""
-        path = self._path(name, member, share)
-        if path is None or not path.exists():
+    def read(self, name: str, share: float) -> Trial | None:
+        """Return a trial that was finished before; None when it has to be done.
+
+        Raises
+        ------
+        ModelFileError
+            When it cannot be read for the moment, such as for want of memory.
+        """
+        path = self._path(name, share)
+        if path is None:
             return None
         shape = len(self._data.judged(share)), len(self._data.classes)
         try:
             container = read_container(path)
             ballots = container.read("ballots", shape=shape, dtype=np.float64)
         except ModelFileError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            if isinstance(error.__cause__, OSError | MemoryError):
+                raise  # the file may be whole
             set_aside(path, error, "the trial is done again")
             return None
         return Trial(name, share, float(container.config.get("seconds", 0)), ballots)
 
-    def write(self, trial: Trial, member) -> None:
+    def write(self, trial: Trial) -> None:
         """Keep a trial, at once and whole."""
-        path = self._path(trial.name, member, trial.share)
+        path = self._path(trial.name, trial.share)
         if path is None or trial.ballots is None:
             return
         config = {"name": trial.name, "share": trial.share, "seconds": trial.seconds}
         write_container(path, config, {"ballots": trial.ballots})
 
-    def _path(self, name: str, member, share: float) -> Path | None:
-        if self.folder is None:
+    def _path(self, name: str, share: float) -> Path | None:
+        if self.folder is None or self._identities[name] is None:
             return None
-        params = member.get_params()
-        changed = {key: None for key in params if key.rpartition("__")[2] in _IDLE}
-        changed |= {
-            key: _content(value)
-            for key, value in params.items()
-            if key.rpartition("__")[2] == "weights"
-        }
-        quiet = clone(member)
-        if changed:
-            quiet.set_params(**changed)
-        try:
-            identity = joblib.hash(quiet)
-        except Exception:  # of any kind: a lambda, or a class that pickles in a way of its own
-            return None
-        digest = digest_of(self._digest, name, identity, share)
+        digest = digest_of(self._digest, name, self._identities[name], share)
         readable = re.sub(r"[^\w.=-]+", "-", name)[:60]
         return self.folder / f"{readable}-{digest}.trial"

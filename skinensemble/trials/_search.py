@@ -88,7 +88,8 @@ def search(
         other classifiers finish what they began.
     folder : path-like, default=None
         Keeps each trial as soon as it is finished. The same search, after it was killed or its time
-        was over, goes on there and ends with the same result.
+        was over, goes on there and ends with the same result. A warning names candidates that
+        nothing tells from others, such as those with a lambda; their trials are not kept.
     n_jobs : int, default=None
         Trials at once, in threads unless a ``joblib.parallel_config`` says otherwise.
     random_state : int, default=0
@@ -145,9 +146,9 @@ def search(
     X = accept_all([one for _, one in candidates], X)
     known = lesions, lesion_digests(groups)
     data = _make_data(X, classes, targets, known, cv, random_state)
-    halving = _Halving(
-        data, dict(candidates), scoring, Records(folder, data), clock, n_jobs, verbose
-    )
+    members = dict(candidates)
+    records = Records(folder, data, members)
+    halving = _Halving(data, members, scoring, records, clock, n_jobs, verbose)
     halving.run(rungs)
     return SearchResult(
         candidates=candidates,
@@ -262,7 +263,7 @@ class _Halving:
             self._refuse_failure()
 
     def _run_rung(self, names, share: float, until: float) -> list[Trial]:
-        kept = [self.records.read(name, self.members[name], share) for name in names]
+        kept = [self.records.read(name, share) for name in names]
         done = {trial.name: trial for trial in kept if trial is not None}
         missing, begun = [name for name in names if name not in done], self.clock.passed
 
@@ -294,7 +295,7 @@ class _Halving:
             trial = run_trial(self.data, name, self.members[name], share)
         except TimeLimitError:
             return None
-        self.records.write(trial, self.members[name])
+        self.records.write(trial)
         if self.verbose:
             outcome = f"failed, {trial.error}" if trial.error else f"{self._score(trial):.4f}"
             print(f"{100 * share:3.0f} %  {name}: {outcome} ({trial.seconds:.1f} s)", flush=True)

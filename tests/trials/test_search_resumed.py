@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +19,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
-from skinensemble import search
-from skinensemble.exceptions import InputError, SaveError
+from skinensemble import register_backbone, search
+from skinensemble.exceptions import InputError, ModelFileError, SaveError
 from skinensemble.members import CheckpointWarning
 
 X, Y, LESIONS = lesion_table(120)
@@ -53,7 +56,8 @@ def test_nothing_is_done_twice(tmp_path):
     assert same(first, search(CANDIDATES, X, Y, **OPTIONS))
     # A class whose instances pickle in no stable way is tried again, not mistaken for another.
     for _ in range(2):
-        search(candidates, X, Y, folder=tmp_path, groups=LESIONS, cv=3)
+        with pytest.warns(UserWarning, match="candidates: recorded – nothing tells them from"):
+            search(candidates, X, Y, folder=tmp_path, groups=LESIONS, cv=3)
     assert sum(note[0] == "fit" for note in notes) == 6
 
 
@@ -202,3 +206,64 @@ def test_weights_of_another_content_make_another_trial(tmp_path):
     for named in ("imagenet", None):
         search([("a", Weighted(named))], X, Y, groups=LESIONS, folder=kept, cv=2)
     assert len(files(kept)) == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.EMFILE, "Too many open files"), PermissionError(13, "no"), MemoryError()],
+)
+def test_a_trial_that_cannot_be_read_for_the_moment_is_not_damaged(tmp_path, monkeypatch, error):
+    first = search(CANDIDATES, X, Y, folder=tmp_path, **OPTIONS)
+    written = files(tmp_path)
+
+    def fail(*args, **kwargs):
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(ModelFileError, match=r"cannot load: .*tri"):
+        patch.setattr(io, "FileIO", fail)
+        search(CANDIDATES, X, Y, folder=tmp_path, **OPTIONS)
+    assert files(tmp_path) == written
+    assert same(first, search(CANDIDATES, X, Y, folder=tmp_path, **OPTIONS))
+
+
+class Networked(GaussianNB):
+    """Has a parameter that names a backbone."""
+
+    def __init__(self, backbone=None, weights=None):
+        super().__init__()
+        self.backbone = backbone
+        self.weights = weights
+
+
+def _narrow(input_shape):
+    import keras
+
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Conv2D(2, 3)])
+
+
+def _wide(input_shape):
+    import keras
+
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Conv2D(3, 3)])
+
+
+def test_another_network_of_the_same_name_makes_another_trial(tmp_path):
+    for count, build in ((1, _narrow), (2, _wide), (2, _narrow), (2, lambda shape: _wide(shape))):
+        register_backbone("resumed", build, input_size=32, overwrite=True)
+        search([("a", Networked("resumed"))], X, Y, groups=LESIONS, folder=tmp_path, cv=2)
+        assert len(files(tmp_path)) == count
+
+
+def test_candidates_that_cannot_be_told_from_others_are_named_once(tmp_path):
+    _, keep = notebook()
+    lambdas = [("one", Recorder(keep)), ("two", Recorder(keep))]
+    text = r"candidates: one, two – nothing tells them from others, so their trials are not kept – "
+    for folder in (tmp_path, None):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            search([*CANDIDATES[:2], *lambdas], X, Y, folder=folder, groups=LESIONS, cv=2)
+        assert len(caught) == (folder is not None)
+    assert len(files(tmp_path)) == 2
+    with pytest.warns(UserWarning, match=text) as told:
+        search([*CANDIDATES[:2], *lambdas], X, Y, folder=tmp_path, groups=LESIONS, cv=2)
+    assert told[0].filename == __file__
