@@ -14,6 +14,7 @@ from skinensemble.committee._ask import (
 from skinensemble.committee._early import ask_in_turn, cheapest_first
 from skinensemble.committee._failures import LONGEST_REASON, PLACES, MemberFailure, Tolerance
 from skinensemble.committee._folds import FoldMembers, cross_fit
+from skinensemble.committee._travel import pack, train_anywhere
 
 __all__ = [
     "LONGEST_REASON",
@@ -28,7 +29,9 @@ __all__ = [
     "cross_fit",
     "fit_member",
     "knows_classes",
+    "pack",
     "prepare_all",
     "seeded",
     "stack_ballots",
+    "train_anywhere",
 ]

@@ -151,7 +151,7 @@ def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose, to
     """
     # Fold -1 is nobody's: its training part is everything.
     numbers = [*range(folds.max() + 1), *([-1] if refit else [])]
-    packed, sent = pack(members, data, n_jobs, rows=not tolerance.watchful)
+    packed, sent = pack(members, data, n_jobs, rows_of=None if tolerance.watchful else data[0])
     common = (sent, folds, classes, refit, seed, verbose)
     if tolerance.watchful:
         train = partial(train_anywhere, partial(train_alone, _train_some, tolerance))

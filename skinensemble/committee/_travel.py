@@ -33,30 +33,31 @@ class Luggage:
             rows.put()
 
 
-def pack(members, data, n_jobs, *, rows: bool) -> tuple[list[tuple], object]:
+def pack(members, data, n_jobs, *, rows_of=None) -> tuple[list[tuple], object]:
     """Return members and data as they go to those who train them.
 
     Parameters
     ----------
     members : list of (str, classifier)
-    data : tuple
-        Its first element is what the members see.
+    data : object
+        What all of them are trained on.
     n_jobs : int or None
-    rows : bool
-        Whether rows go along, of stores in memory.
+    rows_of : images, or whatever the members take, optional
+        Their rows go along, of stores in memory; by default none.
 
     Returns
     -------
     packed : list of (Parcel, Luggage)
         The luggage is empty for threads, which see the stores of this process.
-    data : tuple
+    data : object
         Or what Dask puts in its place.
     """
     if not n_workers(n_jobs):
         return [(Parcel(named), Luggage()) for named in members], data
     packed = []
     for name, member in members:
-        luggage = Luggage(_rows(member, data[0]) if rows else [], _backbones(member))
+        rows = [] if rows_of is None else _rows(member, rows_of)
+        luggage = Luggage(rows, _backbones(member))
         packed.append((Parcel((name, member)), on_every_worker(luggage)))
     return packed, on_every_worker(data)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.utils import Bunch
 
+from skinensemble.committee import pack, train_anywhere
 from skinensemble.comparison import Comparison, compare
 from skinensemble.engines import get_config, with_config
 from skinensemble.exceptions import InputError, first_few, message
@@ -209,11 +210,9 @@ class SearchResult:
         )
         # What cannot work must fail now, not after all members are trained.
         stage.check_rule(data.targets, data.lesions)
-        everything = [np.arange(len(data.targets))]
-        train = delayed(with_config(data.fit))
-        fitted = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            train(name, member, everything) for name, member in members
-        )
+        packed, sent = pack(members, data, self.n_jobs, rows_of=data.X)
+        train = delayed(with_config(partial(train_anywhere, _train_on_all)))
+        fitted = Parallel(n_jobs=self.n_jobs, prefer="threads")(train(one, sent) for one in packed)
         other = Bunch(
             folds_=data.folds,
             lesions_=data.lesions,
@@ -223,7 +222,7 @@ class SearchResult:
             failures_={},
         )
         ballots = self.ballots[:, [self.finalists.index(name) for name in chosen]]
-        voters = {name: one for name, (one,) in zip(chosen, fitted, strict=True)}
+        voters = {name: one.content for name, one in zip(chosen, fitted, strict=True)}
         return stage.adopt(voters, ballots, data.classes, data.targets, other)
 
     def chosen(self, max_members=None) -> list[str]:
@@ -320,6 +319,12 @@ class SearchResult:
             sum(one.seconds for one in self.trials if one.name == trial.name),
             trial.error or "",
         )
+
+
+def _train_on_all(named, data: TrialData):
+    name, member = named
+    (fitted,) = data.fit(name, member, [np.arange(len(data.targets))])
+    return fitted
 
 
 def _judge_draw(scoring, y, proba, weight) -> float:

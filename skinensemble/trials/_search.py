@@ -7,14 +7,16 @@ import numbers
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from joblib import Parallel, delayed
 
 from skinensemble._deadline import check_deadline, check_seconds, time_limit, with_deadline
-from skinensemble.committee import accept_all
+from skinensemble.committee import accept_all, pack, train_anywhere
 from skinensemble.engines import with_config
 from skinensemble.exceptions import InputError, MemberError, TimeLimitError, first_few, message
+from skinensemble.features._spread import as_they_come
 from skinensemble.identity import content_digests, group_copies, lesion_digests
 from skinensemble.trials._candidates import check_candidates
 from skinensemble.trials._records import Records
@@ -110,6 +112,8 @@ def search(
         over before the first trial was finished.
     ImageReadError
         Naming every image that cannot be read.
+    ModelFileError
+        When a trial in the folder cannot be read for the moment.
     MemberError
         When all candidates failed; otherwise those that did are on the leaderboard, with the error.
 
@@ -266,21 +270,7 @@ class _Halving:
         kept = [self.records.read(name, share) for name in names]
         done = {trial.name: trial for trial in kept if trial is not None}
         missing, begun = [name for name in names if name not in done], self.clock.passed
-
-        def tasks():
-            for at, name in enumerate(missing):
-                # The first may take longer, lest a rung without time enough ends it all.
-                left = self.clock.left(until if at else math.inf)
-                if left == 0:
-                    return
-                # joblib asks ahead, and in threads that know of no limit: each task has its own.
-                with time_limit(left, "the rung"):
-                    task = delayed(with_deadline(run))(name, share)
-                yield task
-
-        run = with_config(self._run)
-        options = {"n_jobs": self.n_jobs, "prefer": "threads", "pre_dispatch": "n_jobs"}
-        new = [trial for trial in Parallel(batch_size=1, **options)(tasks()) if trial is not None]
+        new = self._try(missing, share, until)
         if not self.trials and not done:
             self.clock.refuse_late(begun, new)
         done |= {trial.name: trial for trial in new}
@@ -289,16 +279,35 @@ class _Halving:
             self.notes.append(f"Out of time: {len(done)} of {len(names)} were tried {where}.")
         return [done[name] for name in names if name in done]
 
-    def _run(self, name: str, share: float) -> Trial | None:
-        try:
-            check_deadline("its start")
-            trial = run_trial(self.data, name, self.members[name], share)
-        except TimeLimitError:
-            return None
+    def _try(self, names, share: float, until: float) -> list[Trial]:
+        """Return the trials that were finished in time, each of them kept as it came."""
+        members = [(name, self.members[name]) for name in names]
+        # Whether one fails is found out where it is trained, which may be in another process.
+        packed, sent = pack(members, self.data, self.n_jobs)
+
+        def tasks():
+            for at, one in enumerate(packed):
+                # The first may take longer, lest a rung without time enough ends it all.
+                left = self.clock.left(until if at else math.inf)
+                if left == 0:
+                    return
+                # joblib asks ahead, and in threads that know of no limit: each task has its own.
+                with time_limit(left, "the rung"):
+                    task = delayed(with_deadline(train))(one, sent, share)
+                yield task
+
+        train = with_config(partial(train_anywhere, _try_one))
+        options = {"n_jobs": self.n_jobs, "prefer": "threads", "pre_dispatch": "n_jobs"}
+        parcels = Parallel(batch_size=1, return_as=as_they_come(), **options)(tasks())
+        trials = (parcel.content for parcel in parcels)
+        return [self._keep(trial, share) for trial in trials if trial is not None]
+
+    def _keep(self, trial: Trial, share: float) -> Trial:
         self.records.write(trial)
         if self.verbose:
             outcome = f"failed, {trial.error}" if trial.error else f"{self._score(trial):.4f}"
-            print(f"{100 * share:3.0f} %  {name}: {outcome} ({trial.seconds:.1f} s)", flush=True)
+            line = f"{100 * share:3.0f} %  {trial.name}: {outcome} ({trial.seconds:.1f} s)"
+            print(line, flush=True)
         return trial
 
     def _score(self, trial: Trial) -> float:
@@ -313,3 +322,12 @@ class _Halving:
             shown = first_few((f"{one.name}: {one.error}" for one in self.trials), 3)
             why, remedy = "every one that was tried failed", "correct what they name"
             raise MemberError(message("candidates", shown, why, remedy))
+
+
+def _try_one(named, data: TrialData, share: float) -> Trial | None:
+    name, member = named
+    try:
+        check_deadline("its start")
+        return run_trial(data, name, member, share)
+    except TimeLimitError:
+        return None

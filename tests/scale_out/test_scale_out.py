@@ -18,7 +18,14 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from skinensemble import Stage, TransferClassifier, config_context, get_config
+from skinensemble import (
+    Stage,
+    TransferClassifier,
+    config_context,
+    get_config,
+    register_backbone,
+    search,
+)
 from skinensemble._threads import n_threads
 from skinensemble.engines import with_config
 from skinensemble.exceptions import ImageReadError
@@ -109,6 +116,31 @@ def test_networks_train_on_rows_that_travel_and_come_back_as_one(backend):
     known = len(store)
     np.testing.assert_allclose(apart.ballots(images), here.ballots(images), atol=1e-4)
     assert len(store) == known
+
+
+def test_a_search_takes_registered_backbones_along(backend, tmp_path):
+    def build(input_shape):
+        import keras
+
+        convolve = keras.layers.Conv2D(4, 3, strides=2, activation="relu")
+        return keras.Sequential([keras.Input(input_shape), convolve])
+
+    register_backbone("mine", build, input_size=32, preprocess="tf", overwrite=True)
+    images, y = pixels(48), np.where(np.arange(48) % 2, "nv", "mel")
+    images[y == "mel", :, :, 0] //= 2
+    candidates = [
+        (f"rate {rate}", TransferClassifier("mine", weights=None, epochs=2, learning_rate=rate))
+        for rate in (1e-2, 1e-3)
+    ]
+    options = {"groups": np.arange(48), "cv": 2}
+    one = search(candidates, images, y, **options)
+    with parallel_config(backend, n_jobs=2):
+        other = search(candidates, images, y, folder=tmp_path, **options)
+        committee = other.committee("soft")
+    assert len(list(tmp_path.glob("*.trial"))) == 2
+    np.testing.assert_allclose(other.ballots, one.ballots, atol=1e-4)
+    expected = one.committee("soft").ballots(images)
+    np.testing.assert_allclose(committee.ballots(images), expected, atol=1e-4)
 
 
 @pytest.mark.slow
