@@ -34,6 +34,7 @@ class _Shared:
         self.items = items
         self.names = names
         self.digests = digests
+        self.oddities: dict[int, str] = {}  # of what was decoded whole
         self.lock = Lock()
 
     def read(
@@ -282,13 +283,16 @@ def path_of(source: ImageSource, row: int) -> str | None:
 
 
 def examine(source: ImageSource, row: int) -> str:
-    """Decode an image completely; return what is odd about a good one, mostly ``""``."""
+    """Decode an image completely, unless it was before; return what is odd, mostly ``""``."""
     path = path_of(source, row)
     if path is None:
         return ""
-    data = source._shared.fetch(source._index[row])
-    decode(data, None)
-    return mismatch(path, data[:512])
+    shared, position = source._shared, int(source._index[row])
+    if position not in shared.oddities or shared.digests[position] != remembered_digest(path):
+        data = shared.fetch(position)
+        decode(data, None)
+        shared.oddities[position] = mismatch(path, data[:512])
+    return shared.oddities[position]
 
 
 def as_images(X: Any) -> ImageSource:

@@ -18,6 +18,7 @@ from skinensemble.engines import with_config
 from skinensemble.exceptions import InputError, MemberError, TimeLimitError, first_few, message
 from skinensemble.features._spread import as_they_come
 from skinensemble.identity import content_digests, group_copies, lesion_digests
+from skinensemble.images import ImageSource, check_images
 from skinensemble.trials._candidates import check_candidates
 from skinensemble.trials._records import Records
 from skinensemble.trials._result import SearchResult
@@ -111,7 +112,7 @@ def search(
         When candidates, labels, groups, folds or parameters cannot be used, or `time_budget` was
         over before the first trial was finished.
     ImageReadError
-        Naming every image that cannot be read.
+        Naming every image that cannot be read, before anything is trained.
     ModelFileError
         When a trial in the folder cannot be read for the moment.
     MemberError
@@ -261,16 +262,19 @@ class _Halving:
         order = np.random.default_rng(self.data.seed).permutation(len(self.members))
         names = [list(self.members)[i] for i in order]
         for at, (share, size) in enumerate(rungs):
-            done = self._run_rung(names[:size], share, self.clock.part(len(rungs) - at))
+            done = self._run_rung(names[:size], share, len(rungs) - at)
             self.trials += done
             names = self._best_first(done)
             self._refuse_failure()
 
-    def _run_rung(self, names, share: float, until: float) -> list[Trial]:
+    def _run_rung(self, names, share: float, rungs_left: int) -> list[Trial]:
         kept = [self.records.read(name, share) for name in names]
         done = {trial.name: trial for trial in kept if trial is not None}
-        missing, begun = [name for name in names if name not in done], self.clock.passed
-        new = self._try(missing, share, until)
+        missing = [name for name in names if name not in done]
+        if missing and isinstance(self.data.X, ImageSource):
+            check_images(self.data.X)  # a trial would name those of its own share only
+        begun = self.clock.passed
+        new = self._try(missing, share, self.clock.part(rungs_left))
         if not self.trials and not done:
             self.clock.refuse_late(begun, new)
         done |= {trial.name: trial for trial in new}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from skinensemble.exceptions import ImageReadError, InputError
-from skinensemble.images import ImageProblem, as_images, check_images
+from skinensemble.images import ImageProblem, _files, _source, as_images, check_images
 
 
 @pytest.fixture
@@ -94,6 +94,20 @@ def test_good_images_pass(few):
     assert problems == []
     assert source.names == good.names
     assert source.digests == good.digests
+
+
+def test_what_was_decoded_whole_is_not_decoded_again(folder, monkeypatch):
+    monkeypatch.setattr(_files, "_RACY_NS", 0)  # they were written just now
+    paths = [folder / f"{row:04}.jpg" for row in (0, 1, 2, 100)]
+    source, _ = check_images(paths)
+    decoded = []
+    monkeypatch.setattr(_source, "decode", lambda *_: decoded.append(1))
+    notes = folder.parent / "report.csv"
+    check_images(source[1:], report=notes)
+    assert not decoded and "PNG" in notes.read_text()
+    paths[2].write_bytes(b"other")
+    with pytest.raises(ImageReadError, match="the file changed since it was first read"):
+        check_images(source)
 
 
 def test_a_view_is_numbered_by_its_own_rows(few):

@@ -11,6 +11,7 @@ from committees import Recorder, Scripted, committee, lesion_table, notebook
 from hypothesis import given
 from hypothesis import strategies as st
 from joblib import parallel_config
+from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
@@ -18,7 +19,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.naive_bayes import GaussianNB
 
 from skinensemble import SearchResult, Stage, search
-from skinensemble.exceptions import InputError, MemberError, UngroupedWarning
+from skinensemble.exceptions import ImageReadError, InputError, MemberError, UngroupedWarning
+from skinensemble.images import as_images
 from skinensemble.trials import _result
 from skinensemble.trials._search import plan_rungs
 from skinensemble.trials._trial import TrialData
@@ -338,6 +340,48 @@ def test_a_rule_that_cannot_be_learnt_is_known_before_the_committee_is_trained()
         with pytest.raises(InputError, match=why):
             found.committee(voting)
     assert notes == []
+
+
+class OfImages(ClassifierMixin, BaseEstimator):
+    """Takes images, and notes that it is trained."""
+
+    def __init__(self, notes):
+        self.notes = notes
+
+    def accept(self, X):
+        return as_images(X)
+
+    def fit(self, X, y):
+        self.notes().append("fit")
+        self.fitted_ = GaussianNB().fit(self._means(X), y)
+        self.classes_ = self.fitted_.classes_
+        return self
+
+    def predict_proba(self, X):
+        return self.fitted_.predict_proba(self._means(X))
+
+    def _means(self, X):
+        return np.array([X[i].mean(axis=(0, 1)) for i in range(len(X))])
+
+
+def test_images_that_cannot_be_decoded_are_named_before_anything_is_trained(tmp_path):
+    notes, told = notebook()
+    y = np.where(np.arange(60) % 2, "nv", "mel")
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
+    paths = [tmp_path / f"{row:02}.jpg" for row in range(60)]
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
+    whole = {path: path.read_bytes() for path in paths[20:50:10]}
+    for path, data in whole.items():
+        path.write_bytes(data[:-60])
+    candidates = [(str(i), OfImages(told)) for i in range(9)]
+    options = {"groups": np.arange(60), "n_finalists": 1}
+    with pytest.raises(ImageReadError, match=r"3 of 60 – .*20\.jpg.*30\.jpg.*40\.jpg"):
+        search(candidates, paths, y, **options)
+    assert not notes
+    for path, data in whole.items():
+        path.write_bytes(data)
+    assert search(candidates, paths, y, **options).finalists and notes
 
 
 def test_folds_may_come_from_a_generator():
