@@ -14,13 +14,14 @@ import secrets
 import tempfile
 import time
 import warnings
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from skinensemble.exceptions import InputError, SaveError, first_few, message
+from skinensemble.features._maps import NO_ROOM, Maps, with_files
 from skinensemble.features._memory import Reader
 from skinensemble.features._sidecar import Sidecar, UnusableShard, encode_rows, read_sidecar
 from skinensemble.persistence._atomic import replace_file, write_all
@@ -30,9 +31,9 @@ __all__ = ["ShardRows", "StoreWarning"]
 _SIDECAR = re.compile(r"[0-9a-f]{16}\.json")
 _OURS = re.compile(r"[0-9a-f]{16}\.(npy|json)(\.damaged)?")
 _FOLDER = re.compile(r"[0-9a-f]{16,128}")
-# Each open map holds a file descriptor, of which a process often has only 1,024.
-_OPEN_MAPS = 64
 _STALE_SECONDS = 86_400
+
+_Result = TypeVar("_Result")
 
 
 class StoreWarning(UserWarning):
@@ -100,7 +101,7 @@ class _Folder:
         self._index: dict[bytes, tuple[str, int]] = {}
         self._seen: set[str] = set()
         self._verified: set[str] = set()
-        self._maps: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._maps = Maps()
         self._swept = False
 
     def find(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
@@ -147,8 +148,8 @@ class _Folder:
         self._make()
         array = self._path / f"{name}.npy"
         try:
-            _write(array, data)
-            _write(array.with_suffix(".json"), sidecar.encode(self._path.name))
+            with_files(_write, array, data)
+            with_files(_write, array.with_suffix(".json"), sidecar.encode(self._path.name))
         except BaseException:
             with contextlib.suppress(OSError):
                 array.unlink()
@@ -159,8 +160,7 @@ class _Folder:
     def check_writable(self) -> None:
         self._make()
         try:
-            with tempfile.TemporaryFile(dir=self._path):
-                pass
+            with_files(lambda: tempfile.TemporaryFile(dir=self._path).close())
         except OSError as error:
             raise _failure(self._path, error) from error
 
@@ -195,7 +195,7 @@ class _Folder:
                 continue
             self._seen.add(name)
             try:
-                sidecar = read_sidecar(self._path / name, self._path.name)
+                sidecar = self._read_now(read_sidecar, self._path / name, self._path.name)
                 self._check_alike(sidecar)
             except FileNotFoundError:
                 continue
@@ -203,6 +203,19 @@ class _Folder:
                 self._set_aside(name, error, problems)
             else:
                 self._take(name.removesuffix(".json"), sidecar)
+
+    def _read_now(self, read: Callable[..., _Result], *args: object) -> _Result:
+        """Call what reads a file; one that cannot be read now may be whole, so it stays."""
+        try:
+            return with_files(read, *args)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                why = f"its files cannot be opened ({error.strerror})"
+                remedy = "raise the limits of the process, such as by ulimit -n"
+                raise InputError(message("feature store", self._path, why, remedy)) from error
+            raise UnusableShard(f"it cannot be read: {error}", damaged=False) from error
 
     def _check_alike(self, sidecar: Sidecar) -> None:
         known = self.like()
@@ -223,27 +236,24 @@ class _Folder:
         wanted: dict[str, list[tuple[int, int]]] = {}
         for position, place in enumerate(place for place in places if place is not None):
             wanted.setdefault(place[0], []).append((position, place[1]))
-        arrays = {}
-        for name in wanted:
+        rows = np.empty(0, (self.like() or ((), np.float32))[1])
+        for name, pairs in wanted.items():
             array = self._open(name, problems)
             if array is None:
                 return None
-            arrays[name] = array
-        shape, dtype = self.like() or ((), np.dtype(np.float32))
-        found = len(places) - int(missing.sum())
-        rows = np.empty((found, *shape) if found else (0,), dtype)
-        for name, pairs in wanted.items():
+            if not len(rows):  # of a shape that a file has, not only a sidecar
+                rows = np.empty((len(places) - int(missing.sum()), *array.shape[1:]), array.dtype)
             positions, sources = zip(*pairs, strict=True)
-            rows[list(positions)] = arrays[name][list(sources)]
+            rows[list(positions)] = array[list(sources)]
         return rows, missing
 
     def _open(self, name: str, problems: list[str]) -> np.ndarray | None:
-        if name in self._maps:
-            self._maps.move_to_end(name)
-            return self._maps[name]
-        path, sidecar = self._path / f"{name}.npy", self._shards[name]
+        array = self._maps.get(name)
+        if array is not None:
+            return array
+        path, known = self._path / f"{name}.npy", name in self._verified
         try:
-            array = sidecar.open(path, verify=name not in self._verified)
+            array = self._read_now(lambda: self._shards[name].open(path, verify=not known))
         except UnusableShard as error:
             self._drop(name)
             # Without its sidecar it was cleared by another process, which is no damage.
@@ -251,9 +261,7 @@ class _Folder:
                 self._set_aside(f"{name}.json", error, problems)
             return None
         self._verified.add(name)
-        self._maps[name] = array
-        if len(self._maps) > _OPEN_MAPS:
-            self._maps.popitem(last=False)
+        self._maps.add(name, array)
         return array
 
     def _drop(self, name: str) -> None:
@@ -292,7 +300,7 @@ class _Folder:
 
 def _names_in(folder: Path) -> list[str]:
     try:
-        return os.listdir(folder)  # noqa: PTH208 – names are enough, and faster
+        return with_files(os.listdir, folder)  # names are enough, and faster
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

@@ -55,12 +55,20 @@ class Sidecar:
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
     def open(self, path: Path, *, verify: bool) -> np.ndarray:
-        """Map the rows into memory, their checksum compared first where `verify` says so."""
+        """Map the rows into memory, their checksum compared first where `verify` says so.
+
+        Raises
+        ------
+        UnusableShard
+            When the rows are damaged, or not there.
+        OSError
+            When they cannot be read now, which says nothing about them.
+        """
         try:
             if verify and _sha256(path) != self.sha256:
                 raise UnusableShard("its checksum does not match")
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except (FileNotFoundError, ValueError, EOFError) as error:
             raise UnusableShard(f"its rows cannot be read: {error}") from error
         if array.shape != self.shape or array.dtype != self.dtype:
             raise UnusableShard("its rows are not what its sidecar says")
@@ -82,16 +90,14 @@ def read_sidecar(path: Path, fingerprint: str) -> Sidecar:
     ------
     UnusableShard
         When it is damaged, foreign or of another version.
-    FileNotFoundError
-        When it is not there (any more).
+    OSError
+        When it is not there (any more), or cannot be read now.
     """
     try:
         if path.stat().st_size > _MAX_SIDECAR_BYTES:
             raise UnusableShard("its sidecar is too large")
         fields = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UnusableShard(f"its sidecar cannot be read: {error}") from error
     try:
         return _parse(fields, fingerprint)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import errno
+import gc
 import hashlib
 import json
 import os
@@ -11,6 +13,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,14 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from skinensemble.exceptions import InputError, SaveError
-from skinensemble.features import FeatureStore, StoreWarning, default_store, resolve_store
+from skinensemble.features import (
+    FeatureStore,
+    StoreWarning,
+    _maps,
+    _sidecar,
+    default_store,
+    resolve_store,
+)
 from skinensemble.features import _shards as shards
 from skinensemble.features._memory import EACH
 
@@ -237,14 +247,27 @@ class TestDisk:
         assert len(FeatureStore(tmp_path)) == 1
 
     def test_more_shards_than_open_maps(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(shards, "_OPEN_MAPS", 2)
+        monkeypatch.setattr(_maps, "_MOST", 2)
         for number in range(5):
             _filled(tmp_path, number)
-        store = FeatureStore(tmp_path)
+            FeatureStore(tmp_path).put(OTHER, _keys(number), _rows(number))
+        store, other = FeatureStore(tmp_path), FeatureStore(tmp_path)
         for _ in range(2):
-            rows, _ = store.get(NETWORK, _keys(*range(5)))
-            np.testing.assert_array_equal(rows, _rows(*range(5)))
-        assert len(store._rows._folder(NETWORK)._maps) == 2
+            for one, network in ((store, NETWORK), (store, OTHER), (other, NETWORK)):
+                rows, _ = one.get(network, _keys(*range(5)))
+                np.testing.assert_array_equal(rows, _rows(*range(5)))
+        folders = [store._rows._folder(NETWORK), store._rows._folder(OTHER)]
+        folders.append(other._rows._folder(NETWORK))
+        assert sum(len(folder._maps) for folder in folders) == 2
+
+    def test_maps_are_closed_with_their_store(self, tmp_path):
+        _filled(tmp_path, 1)
+        store = FeatureStore(tmp_path)
+        store.get(NETWORK, _keys(1))
+        maps = weakref.ref(store._rows._folder(NETWORK)._maps)
+        del store
+        gc.collect()
+        assert maps() is None
 
     def test_clear_leaves_foreign_files(self, tmp_path):
         store = _filled(tmp_path, 1)
@@ -399,6 +422,84 @@ class TestDamage:
         _edit(sidecar, {"sha256": hashlib.sha256(array.read_bytes()).hexdigest()})
         with pytest.warns(StoreWarning, match="its rows cannot be read"):
             assert FeatureStore(tmp_path).get(NETWORK, _keys(1))[1].all()
+
+
+class TestUnreadable:
+    """What cannot be read now may be whole: it is not set aside."""
+
+    @pytest.mark.parametrize("suffix", [".npy", ".json"])
+    @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ESTALE])
+    def test_it_is_missing_and_left_alone(self, tmp_path, monkeypatch, suffix, number):
+        _filled(tmp_path, 1)
+        (sidecar,) = _sidecars(tmp_path)
+        _filled(tmp_path, 2)
+        real = Path.open
+
+        def fail(path, *args, **kwargs):
+            if path == sidecar.with_suffix(suffix):
+                raise OSError(number, os.strerror(number), str(path))
+            return real(path, *args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", fail)
+            expected = f"{sidecar.stem} .*{os.strerror(number)}.* computed again"
+            with pytest.warns(StoreWarning, match=expected):
+                rows, missing = FeatureStore(tmp_path).get(NETWORK, _keys(1, 2))
+        assert missing.tolist() == [True, False]
+        np.testing.assert_array_equal(rows, _rows(2))
+        assert not list(tmp_path.rglob("*.damaged"))
+        assert not FeatureStore(tmp_path).get(NETWORK, _keys(1, 2))[1].any()
+
+    def test_too_many_open_files_cost_no_shard(self, tmp_path):
+        """A process that may open 80 files, and more shards than that in many folders."""
+        script = f"""
+import resource, numpy as np
+from skinensemble.features._store import FeatureStore
+resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+store = FeatureStore({str(tmp_path)!r})
+keys = [bytes([n]) for n in range(9)]
+networks = [f"{{n:016x}}" for n in range(12)]
+for network in networks:
+    for key in keys:
+        store.put(network, [key], np.full((1, 4), key[0], np.float32))
+readers = [store.reader(network, keys)[0] for network in networks]
+for read in readers:
+    assert read(np.arange(9))[:, 0].tolist() == list(range(9))
+"""
+        command = [sys.executable, "-W", "error", "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert len(list(tmp_path.rglob("*.json"))) == 108
+
+    def test_maps_are_let_go_for_other_files(self, tmp_path, monkeypatch):
+        for number in (1, 2):
+            _filled(tmp_path, number)
+        store, times = FeatureStore(tmp_path), []
+        store.get(NETWORK, _keys(1, 2))
+        folder, real = store._rows._folder(NETWORK), _sidecar._sha256
+
+        def full(path):
+            times.append(len(folder._maps))
+            if folder._maps:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return real(path)
+
+        monkeypatch.setattr(_sidecar, "_sha256", full)
+        _filled(tmp_path, 3)
+        np.testing.assert_array_equal(store.get(NETWORK, _keys(3))[0], _rows(3))
+        assert times == [2, 0]
+
+    def test_files_that_cannot_be_opened_even_so_are_an_error(self, tmp_path, monkeypatch):
+        _filled(tmp_path, 1)
+
+        def fail(path):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(_sidecar, "_sha256", fail)
+        text = f"feature store: .*{NETWORK} – .*{os.strerror(errno.EMFILE)}.* – raise the limits"
+        with pytest.raises(InputError, match=text):
+            FeatureStore(tmp_path).get(NETWORK, _keys(1))
+        assert not list(tmp_path.rglob("*.damaged"))
 
 
 class TestFailures:
