@@ -19,7 +19,7 @@ from skinensemble.backbones import Backbone, Cut, get_backbone, resolve_cut, spl
 from skinensemble.exceptions import InputError, message
 from skinensemble.features._built import portable, weights_identity
 from skinensemble.features._extractor import Extractor
-from skinensemble.features._memory import Reader
+from skinensemble.features._memory import EACH, Reader
 from skinensemble.features._progress import Progress
 from skinensemble.features._recipe import Recipe, travels
 from skinensemble.features._store import FeatureStore
@@ -92,7 +92,18 @@ class CutNetwork:
             When the store cannot be written, or its disk has too little room; known before.
         """
         stored = self.stored_views(views)
-        store = _roomy(store, self._bytes(len(source) * len(stored)))
+        needed = self._bytes(len(source) * len(stored))
+        store = _overflow() if store.path is None and needed > store.max_bytes else store
+        readers = self._fill(source, store, stored, verbose)
+        if store.path is None and None in readers:
+            # Another thread's rows took the place of these: both do not fit.
+            readers = self._fill(source, _overflow(), stored, verbose)
+        return Activations(readers, len(source), len(views))
+
+    def _fill(
+        self, source: ImageSource, store: FeatureStore, stored: Views, verbose: int
+    ) -> list[Reader | None]:
+        """Let a store have the rows, and return a reader for each view."""
         missing = {view: store.missing(self.lower.key(view), source.digests) for view in stored}
         store.check_room(self._bytes(sum(map(np.count_nonzero, missing.values()))))
         total = sum(map(np.count_nonzero, missing.values()))
@@ -106,8 +117,7 @@ class CutNetwork:
                     if len(rows):
                         self.lower(source[rows], store, view=view, progress=progress)
         problems.raise_all()
-        readers = [store.reader(self.lower.key(view), source.digests)[0] for view in stored]
-        return Activations(readers, len(source), len(views))
+        return [store.reader(self.lower.key(view), source.digests)[0] for view in stored]
 
     def stored_views(self, views: Views) -> Views:
         """Return the views that are kept: pixels can be turned when they are needed."""
@@ -141,7 +151,8 @@ class CutNetwork:
         return self.lower(source, store, view=view, keep=False)
 
     def _bytes(self, n_rows: int) -> int:
-        return int(n_rows) * int(np.prod(self.lower.row_shape)) * self.lower.dtype.itemsize
+        row = int(np.prod(self.lower.row_shape)) * self.lower.dtype.itemsize
+        return int(n_rows) * (row + EACH)
 
 
 class Activations:
@@ -277,17 +288,15 @@ def check_views(views: int, zoom: float, jitter: float, size: tuple[int, int]) -
     return lay_out(int(views), float(zoom), float(jitter))
 
 
-def _roomy(store: FeatureStore, nbytes: int) -> FeatureStore:
-    """Return a store for so many bytes: this one, or a folder that ends with the process."""
-    return _overflow() if store.path is None and nbytes > store.max_bytes else store
-
-
 _overflow_store: list[FeatureStore] = []
+_overflow_lock = Lock()
 
 
 def _overflow() -> FeatureStore:
-    if not _overflow_store:
-        folder = tempfile.mkdtemp(prefix="skinensemble-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        _overflow_store.append(FeatureStore(folder))
-    return _overflow_store[0]
+    """Return the store for what does not fit into memory, which ends with the process."""
+    with _overflow_lock:
+        if not _overflow_store:
+            folder = tempfile.mkdtemp(prefix="skinensemble-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            _overflow_store.append(FeatureStore(folder))
+        return _overflow_store[0]

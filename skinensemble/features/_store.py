@@ -53,8 +53,8 @@ class FeatureStore:
     -----
     On disk, ``<path>/<fingerprint>/`` holds pairs of files: the rows as ``.npy``, read by memory
     map, and a ``.json`` with the keys and the SHA-256 of the former. A damaged pair is set aside
-    with a :class:`StoreWarning`, and its rows count as missing. One that cannot be read now is warned
-    of and missing as well, but stays where it is.
+    with a :class:`StoreWarning`, and its rows count as missing. One that cannot be read now is
+    missing with the same warning, but stays where it is.
 
     Examples
     --------
