@@ -16,6 +16,39 @@ settings.load_profile("suite")
 _SHARED = Path(__file__).parents[2] / "shared"
 
 
+# The files that take longest, longest first: one that comes last leaves the other workers idle.
+_LONGEST = (
+    "test_ham10000",
+    "test_ham10000_fine_tuning",
+    "test_scale_out",
+    "test_backbones_registry",
+    "test_engines_ham10000",
+    "test_demo",
+    "test_fine_tuning",
+    "test_lesions",
+    "test_fine_tuning_killed",
+    "test_engines_fork",
+    "test_cuts",
+    "test_folded",
+    "test_near_copies",
+    "test_cli_light",
+    "test_in_time",
+    "test_cli_search",
+    "test_cli_train",
+    "test_dense_head",
+)
+
+
+def pytest_configure(config):
+    """Keep the order: pytest-xdist would begin with the files of most tests."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: at for at, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 def pytest_collection_finish(session):
     """Set aside what was imported: every collection of garbage would look at all of it again."""
     gc.collect()
