@@ -28,14 +28,15 @@ def lesions(ham10000):
 def cascade(lesions, imagenet_weights):
     weights = {"mobilenet_v2": imagenet_weights / "mobilenet_v2_1.0_224_notop.weights.h5"}
     X, y, groups = lesions[0]
-    built = make_cascade(*NAMES, weights=weights, cv=2, random_state=0)
+    built = make_cascade(*NAMES, weights=weights, image_size=128, cv=2, random_state=0)
     return built.fit(X, y, groups=groups)
 
 
 def answers(cascade, images, **config):
+    store = FeatureStore()  # both stages': each network passes the images once
     for stage in (cascade.triage_, cascade.diagnosis_):
         for member in stage.members_:
-            member.body_.store = FeatureStore()
+            member.body_.store = store
     with config_context(**config):
         images = cascade.prepare(images)
         found = [(one.malignant, one.diagnosis) for one in cascade.verdicts(images)]
