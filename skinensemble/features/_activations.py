@@ -20,7 +20,7 @@ from skinensemble.exceptions import InputError, message
 from skinensemble.features._built import portable, weights_identity
 from skinensemble.features._extractor import Extractor
 from skinensemble.features._memory import EACH, Reader
-from skinensemble.features._progress import Progress
+from skinensemble.features._progress import Progress, count_distinct
 from skinensemble.features._recipe import Recipe, travels
 from skinensemble.features._store import FeatureStore
 from skinensemble.images import ImageSource, dihedral
@@ -92,7 +92,7 @@ class CutNetwork:
             When the store cannot be written, or its disk has too little room; known before.
         """
         stored = self.stored_views(views)
-        needed = self._bytes(len(source) * len(stored))
+        needed = self._bytes(len(set(source.digests)) * len(stored))
         store = _overflow() if store.path is None and needed > store.max_bytes else store
         readers = self._fill(source, store, stored, verbose)
         if store.path is None and None in readers:
@@ -104,9 +104,10 @@ class CutNetwork:
         self, source: ImageSource, store: FeatureStore, stored: Views, verbose: int
     ) -> list[Reader | None]:
         """Let a store have the rows, and return a reader for each view."""
-        missing = {view: store.missing(self.lower.key(view), source.digests) for view in stored}
-        store.check_room(self._bytes(sum(map(np.count_nonzero, missing.values()))))
-        total = sum(map(np.count_nonzero, missing.values()))
+        digests = source.digests
+        missing = {view: store.missing(self.lower.key(view), digests) for view in stored}
+        total = count_distinct(digests, missing.values())
+        store.check_room(self._bytes(total))
         progress = Progress(self.lower.name, total, verbose if total else 0)
         problems = Problems(len(source))
         for start in range(0, len(source), _ROWS):
@@ -117,7 +118,7 @@ class CutNetwork:
                     if len(rows):
                         self.lower(source[rows], store, view=view, progress=progress)
         problems.raise_all()
-        return [store.reader(self.lower.key(view), source.digests)[0] for view in stored]
+        return [store.reader(self.lower.key(view), digests)[0] for view in stored]
 
     def stored_views(self, views: Views) -> Views:
         """Return the views that are kept: pixels can be turned when they are needed."""
@@ -129,19 +130,30 @@ class CutNetwork:
     ) -> Iterator[list[np.ndarray]]:
         """Yield the activations of some images after the other, an array for each view.
 
-        What a store knows is taken from it; what it does not know is not kept.
+        What a store knows is taken from it; what it does not know is not kept. Those that cannot be
+        read are raised in the end, all of them.
         """
+        problems = Problems(len(source))
         for start in range(0, len(source), _CHUNK):
-            part = source[start : start + _CHUNK]
-            key = self.lower.key(), views, b"".join(part.digests)
-            # Several networks above one cut ask for the same images, one after the other.
-            known, rows = _latest.get("it", (None, []))
-            if known != key:
-                rows = [self._look_up(part, store, view) for view in self.stored_views(views)]
-                # In one step: another thread may be at other images.
-                _latest["it"] = key, rows
-            whole = len(rows) == len(views)
-            yield rows if whole else [dihedral(rows[0], view.turn) for view in views]
+            part, rows = source[start : start + _CHUNK], None
+            with problems.among(range(start, start + len(part))):
+                rows = self._of_all_views(part, store, views)
+            if rows is not None:
+                whole = len(rows) == len(views)
+                yield rows if whole else [dihedral(rows[0], view.turn) for view in views]
+        problems.raise_all()
+
+    def _of_all_views(
+        self, source: ImageSource, store: FeatureStore, views: Views
+    ) -> list[np.ndarray]:
+        key = self.lower.key(), views, b"".join(source.digests)
+        # Several networks above one cut ask for the same images, one after the other.
+        known, rows = _latest.get("it", (None, []))
+        if known != key:
+            rows = [self._look_up(source, store, view) for view in self.stored_views(views)]
+            # In one step: another thread may be at other images.
+            _latest["it"] = key, rows
+        return rows
 
     def _look_up(self, source: ImageSource, store: FeatureStore, view: View) -> np.ndarray:
         if store.path is None and _overflow_store:

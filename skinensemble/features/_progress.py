@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
+
+import numpy as np
 
 LINE_EVERY = 15.0
 """Seconds between two lines, at least."""
@@ -51,3 +54,8 @@ class Progress:
             left = (self._total - self._done) / rate
             text = f"{self._done} of {self._total} images, {rate:.1f} images/s, {left:.0f} s left"
             print(f"{self._name}: {text}", flush=True)
+
+
+def count_distinct(digests: list[bytes], missing: Iterable[np.ndarray]) -> int:
+    """Return how many images pass networks, where each has a mask of those that are missing."""
+    return sum(len({digests[row] for row in np.flatnonzero(one)}) for one in missing)

@@ -11,7 +11,7 @@ import numpy as np
 from skinensemble.exceptions import ImageReadError
 from skinensemble.features._extractor import Extractor
 from skinensemble.features._memory import EACH
-from skinensemble.features._progress import Progress
+from skinensemble.features._progress import Progress, count_distinct
 from skinensemble.features._spread import n_workers
 from skinensemble.features._store import FeatureStore
 from skinensemble.features._transformer import BackboneFeatures
@@ -74,7 +74,7 @@ def _pass(tasks: list[_Task], source: ImageSource, at_once: int, verbose: int) -
         if sum(one.any() for one in missing) < 2:
             return
         names = " + ".join(extractor.name for extractor, _, _ in tasks)
-        progress = Progress(names, _distinct(digests, missing), verbose)
+        progress = Progress(names, count_distinct(digests, missing), verbose)
         rows = np.flatnonzero(np.any(missing, axis=0))
         for start in range(0, len(rows), at_once):
             part = source[rows[start : start + at_once]]
@@ -82,8 +82,3 @@ def _pass(tasks: list[_Task], source: ImageSource, at_once: int, verbose: int) -
                 extractor(part, store, batch_size=batch_size, progress=progress)
     except ImageReadError:
         return
-
-
-def _distinct(digests: list[bytes], missing: list[np.ndarray]) -> int:
-    """Return how many images pass a network."""
-    return sum(len({digests[row] for row in np.flatnonzero(one)}) for one in missing)

@@ -15,6 +15,7 @@ from skinensemble.features import default_store
 from skinensemble.features._costs import multiply_adds
 from skinensemble.features._cut_body import CutImages
 from skinensemble.features._fingerprint import fingerprint
+from skinensemble.images._problems import Problems
 from skinensemble.members._checkpoint import Checkpoint
 from skinensemble.members._dense_head import _class_weight, _validation_split
 from skinensemble.members._fine_tuning import build_top, train_top
@@ -79,7 +80,10 @@ class TunedTop:
         result[~missing] = rows if len(rows) else 0
         absent = np.flatnonzero(missing)
         if len(absent):
-            result[absent] = np.concatenate([self._mean(v) for v in images.stream(absent)])
+            problems = Problems(len(digests))
+            with problems.among(absent):
+                result[absent] = np.concatenate([self._mean(v) for v in images.stream(absent)])
+            problems.raise_all()
             store.put(key, [digests[at] for at in absent], result[absent])
         return result
 

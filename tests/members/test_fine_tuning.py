@@ -8,12 +8,14 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.base import clone
 from tiny_backbone import TINY
 
 from skinensemble import FeatureStore, Stage, TransferClassifier, config_context, load
 from skinensemble.engines import _upper
 from skinensemble.exceptions import (
+    ImageReadError,
     InputError,
     MemberError,
     ModelFileError,
@@ -480,6 +482,21 @@ def test_views_may_be_nearer_and_in_another_light(data, passes, unfreeze):
     np.testing.assert_allclose(near.predict_proba(data[0][:4]), np.mean(each, axis=0), atol=1e-5)
     plain = member(unfreeze=unfreeze).fit(*data[:2])
     assert (near.predict_proba(data[0]) != plain.predict_proba(data[0])).any()
+
+
+def test_all_images_that_cannot_be_read_are_named_by_their_place(data, fitted, tmp_path):
+    files = [tmp_path / f"{row:02d}.png" for row in range(48)]
+    for row, (file, image) in enumerate(zip(files, data[0], strict=True)):
+        Image.fromarray(image).save(file)
+        if row in (3, 40, 41):
+            content = bytearray(file.read_bytes())
+            content[2000] ^= 255
+            file.write_bytes(content)
+    default_store().clear()
+    fitted.predict_proba([file for file in files[:30] if file != files[3]])
+    with pytest.raises(ImageReadError, match="3 of 48") as error:
+        fitted.predict_proba(files)
+    assert [problem.index for problem in error.value.problems] == [3, 40, 41]
 
 
 @pytest.mark.parametrize(
