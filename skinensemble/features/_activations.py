@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Activations", "CutNetwork", "load_cut"]
 
-# Images that pass in all views before the next ones are decoded, and those of a prediction.
+# Images that pass in all views before the next ones are decoded, and those of a prediction: fewer
+# where they would take more bytes than these, of which a training holds each row so many times.
 _ROWS = 960
 _CHUNK = 256
+_BYTES = 2**28
+_TIMES = 4
 _CACHED = 4
 PIXELS = "pixels"
 
@@ -110,10 +114,11 @@ class CutNetwork:
         store.check_room(self._bytes(total))
         progress = Progress(self.lower.name, total, verbose if total else 0)
         problems = Problems(len(source))
-        for start in range(0, len(source), _ROWS):
+        size = self._at_once(_ROWS, _TIMES)
+        for start in range(0, len(source), size):
             # All views of some images, then the next ones: each is decoded once.
             for view, absent in missing.items():
-                rows = start + np.flatnonzero(absent[start : start + _ROWS])
+                rows = start + np.flatnonzero(absent[start : start + size])
                 with problems.among(rows):
                     if len(rows):
                         self.lower(source[rows], store, view=view, progress=progress)
@@ -134,25 +139,26 @@ class CutNetwork:
         read are raised in the end, all of them.
         """
         problems = Problems(len(source))
-        for start in range(0, len(source), _CHUNK):
-            part, rows = source[start : start + _CHUNK], None
+        size = self._at_once(_CHUNK, len(self.stored_views(views)))
+        for start in range(0, len(source), size):
+            part, rows = source[start : start + size], None
             with problems.among(range(start, start + len(part))):
-                rows = self._of_all_views(part, store, views)
+                rows = self._of_all_views(part, store, views, keep=len(source) <= size)
             if rows is not None:
                 whole = len(rows) == len(views)
                 yield rows if whole else [dihedral(rows[0], view.turn) for view in views]
         problems.raise_all()
 
     def _of_all_views(
-        self, source: ImageSource, store: FeatureStore, views: Views
+        self, source: ImageSource, store: FeatureStore, views: Views, keep: bool
     ) -> list[np.ndarray]:
         key = self.lower.key(), views, b"".join(source.digests)
-        # Several networks above one cut ask for the same images, one after the other.
-        known, rows = _latest.get("it", (None, []))
+        known, rows = _latest.get(self.lower, (None, []))
         if known != key:
             rows = [self._look_up(source, store, view) for view in self.stored_views(views)]
-            # In one step: another thread may be at other images.
-            _latest["it"] = key, rows
+            if keep:
+                # In one step: another thread may be at other images.
+                _latest[self.lower] = key, rows
         return rows
 
     def _look_up(self, source: ImageSource, store: FeatureStore, view: View) -> np.ndarray:
@@ -161,6 +167,11 @@ class CutNetwork:
             if not _overflow_store[0].missing(key, source.digests).any():
                 store = _overflow_store[0]
         return self.lower(source, store, view=view, keep=False)
+
+    def _at_once(self, most: int, times: int) -> int:
+        """Return how many images are held at a time, in whole batches."""
+        batch = self.lower.batch_size
+        return min(most, max(_BYTES // (times * self._bytes(1)) // batch, 1) * batch)
 
     def _bytes(self, n_rows: int) -> int:
         row = int(np.prod(self.lower.row_shape)) * self.lower.dtype.itemsize
@@ -214,7 +225,9 @@ class Activations:
         return dihedral(read(positions), view) if turned else read(positions)
 
 
-_latest: dict[str, Any] = {}
+# Several networks above one cut are asked about the same images, one after the other. What they are
+# asked goes with the network below; of more images than are held at a time, nothing would be found.
+_latest: WeakKeyDictionary[Extractor, tuple[Any, list[np.ndarray]]] = WeakKeyDictionary()
 _cache: OrderedDict[tuple[Any, ...], CutNetwork] = OrderedDict()
 _cache_lock = Lock()
 

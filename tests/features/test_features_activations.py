@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from skinensemble.exceptions import ImageReadError
-from skinensemble.features import FeatureStore, _activations, load_cut
+from skinensemble.features import Extractor, FeatureStore, _activations, load_cut
+from skinensemble.features._activations import cut_network
 from skinensemble.features._memory import EACH
 from skinensemble.images import as_images
 from skinensemble.images._views import lay_out
@@ -65,6 +68,64 @@ def test_all_images_that_a_stream_cannot_read_are_named(network, damaged, monkey
         given.extend(network.stream(as_images(damaged), FeatureStore(), VIEWS))
     assert [problem.index for problem in error.value.problems] == [6, 11]
     assert [len(view) for views in given for view in views] == [5, 5]
+
+
+@pytest.fixture
+def parts(network, monkeypatch):
+    """How many images the part below the cut was given at a time, of a network of large rows."""
+    sizes = []
+    real = Extractor.__call__
+
+    def call(self, source, *args, **kwargs):
+        sizes.append(len(source))
+        return real(self, source, *args, **kwargs)
+
+    monkeypatch.setattr(Extractor, "__call__", call)
+    monkeypatch.setattr(network.lower, "batch_size", 2)
+    monkeypatch.setattr(_activations, "_BYTES", network._bytes(11))
+    return sizes
+
+
+def test_what_is_held_at_a_time_is_bounded_in_bytes(network, images, expected, parts):
+    source = as_images(images)
+    found = network.activations(source, FeatureStore(), VIEWS)
+    assert set(parts) == {2}  # 11 rows, each of them held four times, in whole batches
+    np.testing.assert_array_equal(found.take(*EVERY), expected)
+    del parts[:]
+    streamed = list(network.stream(source, FeatureStore(), VIEWS))
+    assert set(parts) == {4}  # 11 rows, in two views
+    np.testing.assert_array_equal(np.concatenate([one[1] for one in streamed]), expected[1::2])
+
+
+def test_rows_so_large_that_none_would_fit_pass_in_batches(network, images, parts, monkeypatch):
+    monkeypatch.setattr(_activations, "_BYTES", 1)
+    network.activations(as_images(images), FeatureStore(), VIEWS)
+    assert set(parts) == {2}
+
+
+def test_networks_above_a_cut_share_what_is_held_and_no_more(network, images, passed):
+    source, store = as_images(255 - images), FeatureStore()
+    list(network.stream(source, store, VIEWS))
+    once = len(passed)
+    list(network.stream(source, store, VIEWS))
+    assert len(passed) == once > 0
+    list(network.stream(source, store, VIEWS[:1]))
+    assert len(passed) > once
+
+
+def test_of_more_than_is_held_at_a_time_nothing_stays(network, images, parts):
+    _activations._latest.clear()
+    list(network.stream(as_images(images), FeatureStore(), VIEWS))
+    assert not len(_activations._latest)
+
+
+def test_what_is_held_goes_with_its_network(tiny, images):
+    network = cut_network(tiny.build(None, pooling=None), "crop", None)
+    list(network.stream(as_images(images), FeatureStore(), VIEWS))
+    held = len(_activations._latest)
+    del network
+    gc.collect()
+    assert len(_activations._latest) < held
 
 
 @pytest.fixture

@@ -346,6 +346,7 @@ def test_activations_that_wait_for_the_next_network_are_those_of_its_precision()
         """Gives rows that tell in which precision they were computed."""
 
         precision, fingerprint = 0.0, "0" * 64
+        row_shape, dtype, batch_size = (2, 2, 1), np.dtype(np.float32), 16
 
         def key(self, view=None):
             return f"{self.fingerprint}{int(self.precision)}"
