@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,14 @@ example:
       --unfreeze none,0.3 --loss cross_entropy,focal --units linear,128,128x64 \\
       --time-budget 2h --store features --output search
 
-In the folder: leaderboard.csv and .png, cascade.h5 for `skinensemble predict`, and each finished
-trial, so that the same command goes on there after it was stopped or its time was over.
+In the folder: leaderboard.csv and .png, cascade.h5 for `skinensemble predict`, each finished trial,
+and each fine-tuning after its last epoch, so that the same command goes on there after it was
+stopped or its time was over, if wished with another --time-budget.
 """
+# In the folder: which search its cascade.h5 is of.
+_NOTE = "search.json"
+# Options that make no other search.
+_FREE = ("debug", "force", "output", "quiet", "report", "store", "time_budget")
 # Options that are parameters of the members, and what they are about.
 _CHOICES = {
     "unfreeze": "what is fine-tuned of each backbone: none, a number or a share of its blocks from"
@@ -102,7 +108,8 @@ def _add_halving(group) -> None:
         "--time-budget",
         type=duration,
         metavar="TIME",
-        help="such as 90s, 30m or 2h (default: as long as it takes)",
+        help="such as 90s, 30m or 2h, for the search; the committee is trained afterwards, however"
+        " long that takes (default: as long as it takes)",
     )
     group.add_argument(
         "--max-members",
@@ -131,7 +138,12 @@ def _add_run(group) -> None:
     group.add_argument("--store", metavar="DIR", help="folder that keeps features between runs")
     add_engine_options(group)
     group.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
-    group.add_argument("--output", default="search", metavar="DIR", help="(default: search)")
+    group.add_argument(
+        "--output",
+        default="search",
+        metavar="DIR",
+        help="the same command goes on there (default: search)",
+    )
     add_force(group)
     group.add_argument("--quiet", action="store_true", help="no progress on standard error")
 
@@ -177,6 +189,7 @@ def run(args: argparse.Namespace) -> int:
     with progress_on_stderr(args.quiet):
         committee = found.committee(max_members=args.max_members)
         cascade = cascade_around(committee, voting, malignant=malignant)
+        (folder / _NOTE).write_text(_told(args), encoding="utf-8")
         cascade.save(model)
     print(f"\nSaved {model}: trained on {size_of(train)}.")
     if test is not None:
@@ -186,7 +199,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _go_on(args: argparse.Namespace) -> str:
     """Return what the same command finds again when it is given once more."""
-    return f"the same command goes on with the finished trials in {args.output}"
+    return f"the same command goes on with the trials and fine-tunings in {args.output}"
 
 
 def _candidates(args: argparse.Namespace) -> list:
@@ -198,6 +211,7 @@ def _candidates(args: argparse.Namespace) -> list:
     if "units" in given:
         given["units"] = [_units(value) for value in given["units"]]
     backbones = tuple(dict.fromkeys(args.backbone or DEFAULT_BACKBONES))
+    given["checkpoint"] = Path(args.output).expanduser() / "checkpoints"
     return make_candidates(*backbones, weights=dict(args.weights), **given)
 
 
@@ -224,7 +238,7 @@ def _check_certificate(voting, train: Data, malignant) -> None:
 
 
 def _outputs(args: argparse.Namespace) -> tuple[Path, Path]:
-    """Make the folder; refuse to replace what a search left there."""
+    """Make the folder; refuse to replace what another search, or nobody knows who, left there."""
     from skinensemble.exceptions import InputError, message
 
     folder = Path(args.output).expanduser()
@@ -236,9 +250,24 @@ def _outputs(args: argparse.Namespace) -> tuple[Path, Path]:
     except OSError as error:
         why, remedy = f"it cannot be made ({error.strerror})", "write elsewhere"
         raise InputError(message("--output", folder, why, remedy)) from error
-    model = argparse.Namespace(output=folder / "cascade.h5", force=args.force)
+    own = args.force or _is_of(args, folder / _NOTE)
+    model = argparse.Namespace(output=folder / "cascade.h5", force=own)
     check_output(model, "output")
     return folder, model.output
+
+
+def _is_of(args: argparse.Namespace, note: Path) -> bool:
+    try:
+        return note.read_text(encoding="utf-8") == _told(args)
+    except (OSError, ValueError):
+        return False
+
+
+def _told(args: argparse.Namespace) -> str:
+    """Return, as JSON, the options that make a search the one that it is."""
+    given = {name: value for name, value in vars(args).items() if name not in _FREE}
+    told = {name: value for name, value in given.items() if not callable(value)}
+    return json.dumps(told, indent=1, sort_keys=True) + "\n"
 
 
 def _write_leaderboard(found, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_search_shows_saves_and_judges(search_args, tmp_path, capsys):
     assert "kept aside" in streams.out and "Diagnosis: all types" in streams.out
     assert " 33 %  cli_tiny, units=8x4: -" in streams.err
     assert {file.name for file in folder.iterdir()} == {
-        *("trials", "leaderboard.csv", "leaderboard.png", "cascade.h5"),
+        *("trials", "search.json", "leaderboard.csv", "leaderboard.png", "cascade.h5"),
     }
 
 
@@ -61,24 +62,55 @@ def test_the_cascade_predicts(searched, folder, capsys):
     assert main(["info", str(searched / "cascade.h5")]) == 0
 
 
-def test_the_same_command_goes_on(search_args, searched, capsys):
+def test_the_same_command_goes_on(search_args, searched):
     command = [*search_args, "--quiet", "--output", str(searched)]
-    assert main(command) == 1
-    assert (
-        "cascade.h5 – it exists – choose another name, or pass --force" in capsys.readouterr().err
-    )
     cascade = (searched / "cascade.h5").read_bytes()
     written = {file: file.stat().st_mtime_ns for file in (searched / "trials").iterdir()}
-    assert main([*command, "--force"]) == 0
+    (searched / "leaderboard.csv").write_text("")
+    assert main([*command, "--time-budget", "1h"]) == 0
     assert {file: file.stat().st_mtime_ns for file in (searched / "trials").iterdir()} == written
     assert (searched / "cascade.h5").read_bytes() == cascade
+    assert (searched / "leaderboard.csv").read_text()
+
+
+def test_the_cascade_of_another_search_is_not_replaced(search_args, searched, tmp_path, capsys):
+    foreign = tmp_path / "cascade.h5"
+    foreign.write_bytes((searched / "cascade.h5").read_bytes())
+    command = [*search_args, "--quiet", "--output"]
+    for other in ([*command, str(tmp_path)], [*command, str(searched), "--units", "linear"]):
+        assert main(other) == 1
+        text = "cascade.h5 – it exists – choose another name, or pass --force"
+        assert text in capsys.readouterr().err
+    assert main([*command, str(tmp_path), "--force"]) == 0
+
+
+def test_what_is_fine_tuned_goes_on_within_a_training(search_args, tmp_path):
+    tuned = ["--unfreeze", "1", "--views", "1", "--epochs", "1", "--units", "linear,8"]
+    command = [*search_args, *tuned, "--quiet", "--hold-out", "0", "--output", str(tmp_path)]
+    assert main(command) == 0
+    kept = sorted((tmp_path / "checkpoints").glob("*.checkpoint"))
+    assert len(kept) >= 2 * 2 + 1  # of each fold, and of the committee
+    written = [file.stat().st_mtime_ns for file in kept]
+    trials = sorted((tmp_path / "trials").iterdir())
+    (tmp_path / "cascade.h5").unlink()
+    trials[0].unlink()
+    assert main(command) == 0
+    assert [file.stat().st_mtime_ns for file in kept] == written
+    assert sorted((tmp_path / "trials").iterdir()) == trials
+
+
+def test_help_says_what_the_budget_bounds(capsys):
+    assert main(["search", "--help"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    assert "for the search; the committee is trained afterwards" in words
 
 
 def test_a_certified_cascade_of_fewer_members(search_args, searched, tmp_path, capsys):
-    command = [*search_args, "--quiet", "--output", str(searched), "--force", "--hold-out", "0.25"]
+    folder = shutil.copytree(searched, tmp_path / "found")
+    command = [*search_args, "--quiet", "--output", str(folder), "--force", "--hold-out", "0.25"]
     promise = ["--min-sensitivity", "0.5", "--confidence", "0.9", "--max-members", "1"]
     assert main([*command, *promise]) == 0
-    cascade = load(searched / "cascade.h5")
+    cascade = load(folder / "cascade.h5")
     assert len(cascade.diagnosis.members) == 1
     assert cascade.certificate_.minimum == 0.5
 

@@ -15,13 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from committees import Recorder, Scripted, committee, lesion_table, notebook
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
-from skinensemble import register_backbone, search
+from skinensemble import TransferClassifier, register_backbone, search
 from skinensemble.exceptions import InputError, ModelFileError, SaveError
 from skinensemble.members import CheckpointWarning
+from skinensemble.trials._records import _identity
 
 X, Y, LESIONS = lesion_table(120)
 CANDIDATES = [*committee(), *((f"bayes {s}", GaussianNB(var_smoothing=s)) for s in (0.1, 0.2, 0.3))]
@@ -79,6 +81,12 @@ def test_what_changes_no_ballot_finds_its_trials(tmp_path):
             groups=LESIONS,
         )
     assert len(files(tmp_path)) == 1
+
+
+def test_where_a_training_is_kept_makes_no_other_trial():
+    plain = TransferClassifier(unfreeze=1)
+    assert _identity(clone(plain).set_params(checkpoint="a", store="b")) == _identity(plain)
+    assert _identity(clone(plain).set_params(epochs=3)) != _identity(plain)
 
 
 @pytest.mark.parametrize("what", ["X", "y", "groups", "seed", "params", "name", "cv"])
