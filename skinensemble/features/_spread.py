@@ -97,9 +97,10 @@ def spread(
     rows = np.empty((len(source), *extractor.row_shape), extractor.dtype)
     problems: list[ImageProblem] = []
     for done in _run(extractor, source, view, batch_size, jobs):
-        rows[done.places] = done.rows
-        if store is not None:
-            store.put(key, [digests[at] for at in done.places], done.rows)
+        if len(done.places):  # rows that a store does not have are of no shape
+            rows[done.places] = done.rows
+            if store is not None:
+                store.put(key, [digests[at] for at in done.places], done.rows)
         problems += done.problems
         progress.advance(done.size)
         check_deadline(f"the features of {extractor.name}")

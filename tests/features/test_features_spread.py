@@ -134,6 +134,23 @@ def test_what_cannot_be_read_is_listed_with_its_machine_and_the_rest_is_kept(tin
 
 
 @pytest.mark.usefixtures("apart")
+def test_a_worker_that_sees_none_of_its_files_is_named_and_the_rest_is_kept(tiny, tmp_path):
+    for at, image in enumerate(many(200)):
+        Image.fromarray(image).save(tmp_path / f"{at:03d}.png")
+    source, store = as_images(sorted(tmp_path.glob("*.png"))), FeatureStore()
+    assert len(source.digests) == 200
+    for at in range(64, 128):  # a whole chunk
+        (tmp_path / f"{at:03d}.png").unlink()
+    text = (
+        r"64 of 200 – \S*064\.png \(there is no such file, on the worker .* – let every machine see"
+    )
+    with pytest.raises(ImageReadError, match=text) as raised:
+        load_extractor(tiny, None)(source, store)
+    assert [one.index for one in raised.value.problems] == list(range(64, 128))
+    assert len(store) == 136
+
+
+@pytest.mark.usefixtures("apart")
 def test_weights_that_a_worker_does_not_have(tiny, tmp_path, monkeypatch):
     path = tmp_path / "tiny.weights.h5"
     with warnings.catch_warnings():
