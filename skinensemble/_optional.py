@@ -23,11 +23,20 @@ def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
     Raises
     ------
     MissingDependencyError
-        When the package is not installed.
+        When the package is not installed, or cannot be imported.
     """
     try:
         return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        remedy = f'pip install "skinensemble[{extra}]"'
-        text = message("missing package", module, f"{purpose} need it", remedy)
-        raise MissingDependencyError(text) from error
+    except Exception as error:  # of any kind: to import a package is to run it
+        why, remedy = f"{purpose} need it", f'pip install "skinensemble[{extra}]"'
+        if is_absent(module, error):
+            raise MissingDependencyError(message("missing package", module, why, remedy)) from error
+        first = str(error).strip().split("\n")[0]
+        why += f", and its import fails ({type(error).__name__}: {first:.200})"
+        remedy = f'pip install --force-reinstall "skinensemble[{extra}]"'
+        raise MissingDependencyError(message("broken package", module, why, remedy)) from error
+
+
+def is_absent(module: str, error: BaseException | None) -> bool:
+    """Whether an import failed because a package is not there, and not one that it needs."""
+    return isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")

@@ -11,7 +11,7 @@ SkinEnsembleError
 │   └── TimeLimitError                 a training that did not end in time
 ├── ModelFileError (ValueError)        a saved file that is damaged, foreign or of another version
 ├── SaveError (OSError)                a file that could not be written; nothing is left half done
-└── MissingDependencyError (ImportError)   an optional package that is not installed
+└── MissingDependencyError (ImportError)   an optional package that is missing or broken
 
 Every message reads ``<what>: <thing> – <why> – <what to do>``; :func:`message` writes it.
 """
@@ -112,7 +112,7 @@ class SaveError(SkinEnsembleError, OSError):
 
 
 class MissingDependencyError(SkinEnsembleError, ImportError):
-    """An optional package that is not installed."""
+    """An optional package that is not installed, or cannot be imported."""
 
 
 class CertificateWarning(UserWarning):

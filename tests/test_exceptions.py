@@ -143,5 +143,24 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it():
         import_optional("no_such_package", extra="plots", purpose="plots")
 
 
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("from json import nothing", "ImportError: cannot import name 'nothing'"),
+        ("import ctypes; ctypes.CDLL('libnone.so.1')", "OSError: libnone.so.1: cannot open"),
+        ("raise ValueError('dtype size changed\\nmore')", r"ValueError: dtype size changed\)"),
+    ],
+)
+def test_a_package_that_is_there_and_broken_is_named_with_the_cause(
+    tmp_path, monkeypatch, code, cause
+):
+    (tmp_path / "broken_package.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    text = rf"broken package: broken_package – plots need it, and its import fails \({cause}.*"
+    with pytest.raises(MissingDependencyError, match=text + " – pip install --force-reinstall"):
+        import_optional("broken_package", extra="plots", purpose="plots")
+
+
 def test_an_optional_package_that_is_there_is_imported():
     assert import_optional("json", extra="plots", purpose="plots").dumps([1]) == "[1]"

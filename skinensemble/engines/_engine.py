@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from skinensemble._optional import is_absent
 from skinensemble.engines._keras import KerasRunner
 from skinensemble.engines._openvino import check_bfloat16, compile_network, import_openvino
 from skinensemble.exceptions import EngineError, InputError, MissingDependencyError, message
@@ -94,10 +95,6 @@ def make_runner(network: Any, name: str, *, engine: str, precision: str) -> Runn
     except (EngineError, MissingDependencyError) as error:
         if engine != "auto" or precision != "float32":
             raise
-        if isinstance(error, EngineError) or not _is_absent(error):
+        if not is_absent("openvino", error.__cause__):
             warnings.warn(f"{error}; Keras runs it meanwhile", EngineWarning, stacklevel=2)
     return KerasRunner(network)
-
-
-def _is_absent(error: MissingDependencyError) -> bool:
-    return isinstance(error.__cause__, ModuleNotFoundError)
