@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
@@ -162,13 +163,22 @@ class OpenVINORunner:
         try:
             for place, image in enumerate(images):
                 request = self._next_free(rows, running)
-                request.get_input_tensor().data[0] = image
-                request.start_async()
+                self._start(request, image)
                 running.append((place, request))
         finally:
-            while running:
-                self._finish(rows, *running.popleft())
+            # Whatever becomes of one, all are waited for and given back: who misses one hangs.
+            with ExitStack() as rest:
+                for one in running:
+                    rest.callback(self._finish, rows, *one)
         return rows
+
+    def _start(self, request: Any, image: np.ndarray) -> None:
+        try:
+            request.get_input_tensor().data[0] = image
+            request.start_async()
+        except BaseException:
+            self._free.put(request)
+            raise
 
     def _next_free(self, rows: np.ndarray, running: deque[tuple[int, Any]]) -> Any:
         while running:

@@ -83,6 +83,42 @@ def test_several_threads_may_call_at_once(extractor, images):
             np.testing.assert_array_equal(found, expected[-len(found) :])
 
 
+class Request:
+    """What waits for an image of three numbers, and fails where one is negative."""
+
+    def __init__(self):
+        self.data = np.zeros((1, 3), np.float32)
+
+    def get_input_tensor(self):
+        return self
+
+    get_output_tensor = get_input_tensor
+
+    def start_async(self):
+        if self.data[0, 0] == -1:
+            raise RuntimeError("it does not start")
+
+    def wait(self):
+        if self.data[0, 0] == -2:
+            raise RuntimeError("it does not end")
+
+
+class Compiled:
+    shape = (1, 3)
+    output = staticmethod(lambda at: Compiled)
+    get_property = staticmethod(lambda name: 2)
+    create_infer_request = Request
+
+
+@pytest.mark.parametrize("bad", [np.ones((4, 5)), [[0] * 3, [-1] * 3], [[0] * 3, [-2] * 3] * 2])
+def test_a_failure_costs_no_request(bad):
+    runner = _openvino.OpenVINORunner(Compiled)
+    with pytest.raises((RuntimeError, ValueError)):
+        runner(np.array(bad, np.float32))
+    assert runner._free.qsize() == 4
+    np.testing.assert_array_equal(runner(np.ones((9, 3), np.float32)), np.ones((9, 3)))
+
+
 def test_the_network_is_compiled_once_for_each_choice(extractor, images, monkeypatch):
     compiled = []
     real = _openvino._convert
@@ -179,6 +215,17 @@ class TestWhatCannotRun:
         monkeypatch.setitem(sys.modules, "openvino", None)
         rows(extractor, images, engine="auto")
         assert type(extractor._runner).__name__ == "KerasRunner"
+
+    @pytest.mark.parametrize(
+        "cause", [OSError("libtbb.so.12"), ModuleNotFoundError("no numpy", name="numpy")]
+    )
+    def test_auto_with_a_broken_one_warns(self, extractor, images, monkeypatch, cause):
+        def broken(name):
+            raise cause
+
+        monkeypatch.setattr("skinensemble._optional.importlib.import_module", broken)
+        with pytest.warns(EngineWarning, match="broken package: openvino – .*Keras runs it mean"):
+            rows(extractor, images, engine="auto")
 
     def test_auto_with_an_old_one_warns(self, extractor, images, monkeypatch):
         monkeypatch.setattr("openvino.__version__", "2025.4.0")
