@@ -14,7 +14,9 @@ from skinensemble.engines._keras import run_batch
 __all__ = ["run_upper"]
 
 # No runner where Keras is to run a model: it would keep the model, and itself, forever.
-_runners: WeakKeyDictionary[Any, dict[tuple[str, ...], Runner | None]] = WeakKeyDictionary()
+_runners: WeakKeyDictionary[Any, dict[tuple[str, ...], tuple[str, Runner | None]]] = (
+    WeakKeyDictionary()
+)
 
 
 class _Upper:
@@ -28,7 +30,7 @@ class _Upper:
         return rows.astype(np.float32, copy=False)
 
 
-def run_upper(model: Any, name: str, rows: np.ndarray, batch_size: int) -> np.ndarray:
+def run_upper(model: Any, name: str, rows: np.ndarray, batch_size: int, weights: str) -> np.ndarray:
     """Return the outputs of a model for the activations at a cut.
 
     Parameters
@@ -39,6 +41,8 @@ def run_upper(model: Any, name: str, rows: np.ndarray, batch_size: int) -> np.nd
     rows : ndarray of shape (n, ...)
     batch_size : int
         Rows that Keras gets at a time.
+    weights : str
+        Digest of the model's weights: an engine has them as they were when it compiled the model.
 
     Returns
     -------
@@ -51,10 +55,11 @@ def run_upper(model: Any, name: str, rows: np.ndarray, batch_size: int) -> np.nd
     """
     config = get_config()
     key, own = tuple(config.values()), _runners.setdefault(model, {})
-    if key not in own:
+    known, runner = own.get(key, ("", None))
+    if known != weights:
         made = make_runner(_Upper(model), name, **config)
-        own[key] = made if made.alone else None
-    runner = own[key]
+        runner = made if made.alone else None
+        own[key] = weights, runner
     return _in_batches(model, rows, batch_size) if runner is None else runner(rows)
 
 

@@ -82,7 +82,8 @@ class TunedTop:
         if len(absent):
             problems = Problems(len(digests))
             with problems.among(absent):
-                result[absent] = np.concatenate([self._mean(v) for v in images.stream(absent)])
+                parts = [self._mean(views, key) for views in images.stream(absent)]
+                result[absent] = np.concatenate(parts)
             problems.raise_all()
             store.put(key, [digests[at] for at in absent], result[absent])
         return result
@@ -94,10 +95,10 @@ class TunedTop:
         """Return the multiply-adds per image of what was trained, which nobody else runs."""
         return {f"top {id(self.model_)}": self.params.views * multiply_adds(self.model_)}
 
-    def _mean(self, views: list[np.ndarray]) -> np.ndarray:
-        """Mean of the views' probabilities, or of their logarithms."""
+    def _mean(self, views: list[np.ndarray], key: str) -> np.ndarray:
+        """Mean of the views' probabilities, or of their logarithms, under a key of the weights."""
         name, size = f"{self.params.backbone} above the cut", self.params.batch_size
-        each = np.stack([run_upper(self.model_, name, view, size) for view in views])
+        each = np.stack([run_upper(self.model_, name, view, size, key) for view in views])
         if self.params.view_mean == "probability":
             return each.mean(axis=0)
         logs = np.log(np.maximum(each, 1e-12)).mean(axis=0)

@@ -187,6 +187,19 @@ def test_what_was_compiled_goes_with_its_model(data):
         assert model() is None
 
 
+def test_what_was_compiled_is_not_taken_for_weights_of_later(data):
+    pytest.importorskip("openvino")
+    one = member().fit(*data[:2])
+    with config_context(engine="openvino"):
+        before = one.predict_proba(data[0][:4])
+        top = one.head_.model_
+        top.set_weights([value + 0.1 for value in top.get_weights()])
+        after = one.predict_proba(data[0][:4])
+    assert (after != before).any()
+    default_store().clear()
+    np.testing.assert_allclose(after, one.predict_proba(data[0][:4]), atol=1e-4)
+
+
 @pytest.mark.parametrize("unfreeze", [1, "all"])
 def test_a_saved_classifier_predicts_the_same(data, tmp_path, unfreeze):
     before = member(unfreeze=unfreeze, view_mean="log").fit(*data[:2])
