@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
@@ -129,10 +130,14 @@ class Backbone:
         return height, width
 
     def _check_pooling(self, pooling: str | None) -> None:
-        if pooling is not None and pooling not in _POOLING:
+        if pooling not in [None, *_POOLING]:
             remedy = "pass 'avg', 'max' or None"
             raise InputError(message("pooling", repr(pooling), "unknown", remedy))
 
 
 def _is_int(value: object) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool)
+    try:
+        operator.index(value)  # type: ignore[arg-type]
+    except TypeError:  # an array of several has the method as well
+        return False
+    return not isinstance(value, bool)

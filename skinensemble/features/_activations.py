@@ -261,13 +261,14 @@ def load_cut(
         When the weights cannot be had or do not fit.
     """
     found = backbone if isinstance(backbone, Backbone) else get_backbone(backbone)
+    size = found._check_size(image_size)
     # By `repr`: True and 1.0 equal 1, and are refused.
-    key = (id(found), weights_identity(weights), repr(image_size), fit, repr(unfreeze))
+    key = (id(found), weights_identity(weights), size, repr(fit), repr(unfreeze))
     with _cache_lock:
         if key not in _cache:
-            model = found.build(weights, image_size, pooling=None)
+            model = found.build(weights, size, pooling=None)
             network = cut_network(model, fit, resolve_cut(model, unfreeze))
-            others = portable(weights), image_size, fit, unfreeze
+            others = portable(weights), size, fit, unfreeze
             lower = network.lower
             lower.recipe = Recipe(_load_lower, (found, *others), lower.fingerprint)
             _cache[key] = replace(network, origin=(backbone, *others))

@@ -63,17 +63,16 @@ def load_extractor(
     """
     check_fit(fit)
     found = backbone if isinstance(backbone, Backbone) else get_backbone(backbone)
-    size = found.input_size if image_size is None else image_size
-    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    size = found._check_size(image_size)
     # By identity: a name that was registered anew is another backbone.
-    key = (id(found), weights_identity(weights), pair, pooling, fit)
+    key = (id(found), weights_identity(weights), size, repr(pooling), fit)
     with _cache_lock:
         if key not in _cache:
-            model = found.build(weights, image_size, pooling)
+            model = found.build(weights, size, pooling)
             extractor = Extractor(model, found.name, fit)
             extractor.recipe = Recipe(
                 load_extractor,
-                (found, portable(weights), pair, pooling, fit),
+                (found, portable(weights), size, pooling, fit),
                 extractor.fingerprint,
             )
             _cache[key] = found, extractor

@@ -10,7 +10,7 @@ from PIL import Image
 from skinensemble.backbones import get_backbone, register_backbone
 from skinensemble.backbones._cuts import Cut
 from skinensemble.exceptions import ImageReadError, InputError, WeightsError
-from skinensemble.features import FeatureStore, _keeper, load_extractor
+from skinensemble.features import FeatureStore, _keeper, load_cut, load_extractor
 from skinensemble.features import _built as module
 from skinensemble.features._activations import CutNetwork
 from skinensemble.features._fingerprint import fingerprint
@@ -361,6 +361,21 @@ def test_activations_that_wait_for_the_next_network_are_those_of_its_precision()
         lower.precision = precision
         ((rows,),) = network.stream(source, store, (View(),))
         assert (rows == precision).all()
+
+
+@pytest.mark.parametrize("load", [load_extractor, load_cut])
+def test_one_network_for_all_ways_to_say_a_size(tiny, load):
+    last = ("avg", "crop") if load is load_extractor else ("crop", 1)
+    found = {id(load(tiny, None, size, *last)) for size in (None, 32, (32, 32), [np.int64(32), 32])}
+    assert len(found) == 1
+    for bad in (np.array([32, 32]), {32: 32}, True, (32, 32, 3)):
+        with pytest.raises(InputError, match=r"image_size: .* – it is not a size in pixels"):
+            load(tiny, None, bad, *last)
+
+
+def test_a_pooling_that_is_none_is_refused_of_any_type(tiny):
+    with pytest.raises(InputError, match=r"pooling: \['avg'\] – unknown"):
+        load_extractor(tiny, None, 32, ["avg"])
 
 
 def test_a_layer_may_be_named_like_what_it_does():
