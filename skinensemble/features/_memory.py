@@ -68,6 +68,9 @@ class MemoryRows:
         self._kinds.clear()
         self._nbytes = 0
 
+    def check_room(self, nbytes: int) -> None:
+        """In memory older rows leave."""
+
     def check_writable(self, fingerprint: str) -> None:
         """Memory can always be written."""
 

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 import tempfile
 import time
 import warnings
@@ -43,10 +44,13 @@ class StoreWarning(UserWarning):
 class ShardRows:
     """The rows below one folder: a folder for each fingerprint."""
 
-    def __init__(self, path: Path) -> None:
-        if path.exists() and not path.is_dir():
-            raise InputError(message("feature store", path, "it is no folder", "pass a folder"))
-        self._path = path
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        try:
+            if path.exists() and not path.is_dir():
+                raise InputError(message("feature store", path, "it is no folder", "pass a folder"))
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        self._path, self._max_bytes = path, max_bytes
         self._folders: dict[str, _Folder] = {}
 
     def find(self, fingerprint: str, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
@@ -65,8 +69,30 @@ class ShardRows:
         return self._folder(fingerprint).like()
 
     def add(self, fingerprint: str, keys: Sequence[bytes], rows: np.ndarray) -> None:
-        """Write the rows as one new shard."""
-        self._folder(fingerprint).add(keys, rows)
+        """Write the rows that are not there yet as one new shard."""
+        folder = self._folder(fingerprint)
+        new = folder.new(keys)
+        if new:
+            own = rows if len(new) == len(keys) else rows[new]
+            data, sidecar = encode_rows([keys[at] for at in new], own)
+            text = sidecar.encode(fingerprint)
+            self.check_room(len(data) + len(text))
+            folder.add(data, sidecar, text)
+
+    def check_room(self, nbytes: int) -> None:
+        """Raise a SaveError where so many more bytes would exceed the budget or the disk."""
+        try:
+            there = next(p for p in (self._path, *self._path.parents) if p.exists())
+            left = shutil.disk_usage(there).free
+            if self._max_bytes < 2**63:  # to count is to look at every file
+                used = sum(self._folder(name).used() for name in self._fingerprints())
+                left = max(min(left, self._max_bytes - used), 0)
+        except OSError as error:
+            raise _failure(self._path, error) from error
+        if nbytes > left:
+            why = f"{in_words(nbytes)} more are needed, and there is room for {in_words(left)}"
+            remedy = "free some, raise max_bytes, choose another folder, a later cut or fewer views"
+            raise SaveError(message("feature store", self._path, why, remedy))
 
     def check_writable(self, fingerprint: str) -> None:
         """Raise a SaveError where the folder cannot be made or written."""
@@ -142,14 +168,31 @@ class _Folder:
     def like(self) -> tuple[tuple[int, ...], np.dtype] | None:
         return next(((one.shape[1:], one.dtype) for one in self._shards.values()), None)
 
-    def add(self, keys: Sequence[bytes], rows: np.ndarray) -> None:
+    def new(self, keys: Sequence[bytes]) -> list[int]:
+        """Return the positions of keys without a row, by this or another process."""
+        problems: list[str] = []
+        names = self._scan(problems)
+        self._report(problems)
+        # Another process may have cleared what was here.
+        places = [self._index.get(key, ("", 0)) for key in keys]
+        return [at for at, (name, _) in enumerate(places) if f"{name}.json" not in names]
+
+    def used(self) -> int:
+        """Return the bytes of all files of the store, also of those that nobody can read."""
+        nbytes = 0
+        for name in _names_in(self._path):
+            if _OURS.fullmatch(name):
+                with contextlib.suppress(FileNotFoundError):
+                    nbytes += (self._path / name).stat().st_size
+        return nbytes
+
+    def add(self, data: bytes | memoryview, sidecar: Sidecar, text: bytes) -> None:
         name = secrets.token_hex(8)
-        data, sidecar = encode_rows(keys, rows)
         self._make()
         array = self._path / f"{name}.npy"
         try:
             with_files(_write, array, data)
-            with_files(_write, array.with_suffix(".json"), sidecar.encode(self._path.name))
+            with_files(_write, array.with_suffix(".json"), text)
         except BaseException:
             with contextlib.suppress(OSError):
                 array.unlink()
@@ -187,10 +230,10 @@ class _Folder:
         nbytes = sum(self._shards[name].row_bytes for name, _ in self._index.values())
         return len(self._index), nbytes
 
-    def _scan(self, problems: list[str]) -> None:
-        """Take notice of shards that are new, by this or another process."""
-        names = _names_in(self._path)
-        for name in sorted(set(names) - self._seen):
+    def _scan(self, problems: list[str]) -> set[str]:
+        """Take notice of shards that are new, by this or another process, and return all names."""
+        names = set(_names_in(self._path))
+        for name in sorted(names - self._seen):
             if not _SIDECAR.fullmatch(name):
                 continue
             self._seen.add(name)
@@ -203,6 +246,7 @@ class _Folder:
                 self._set_aside(name, error, problems)
             else:
                 self._take(name.removesuffix(".json"), sidecar)
+        return names
 
     def _read_now(self, read: Callable[..., _Result], *args: object) -> _Result:
         """Call what reads a file; one that cannot be read now may be whole, so it stays."""
@@ -257,7 +301,7 @@ class _Folder:
         except UnusableShard as error:
             self._drop(name)
             # Without its sidecar it was cleared by another process, which is no damage.
-            if path.with_suffix(".json").exists():
+            if f"{name}.json" in _names_in(self._path):
                 self._set_aside(f"{name}.json", error, problems)
             return None
         self._verified.add(name)
@@ -304,15 +348,27 @@ def _names_in(folder: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        why = f"it cannot be read ({error.strerror or error})"
-        text = message("feature store", folder, why, "pass a folder that can be read")
-        raise InputError(text) from error
+        raise _unreadable(folder, error) from error
 
 
 def _write(path: Path, data: bytes | memoryview) -> None:
     replace_file(path, len(data), lambda file: write_all(file, data))
 
 
+def _unreadable(folder: Path, error: OSError) -> InputError:
+    why = f"it cannot be read ({error.strerror or error})"
+    return InputError(message("feature store", folder, why, "pass a folder that can be read"))
+
+
 def _failure(folder: Path, error: OSError) -> SaveError:
     why = f"it cannot be written ({error.strerror or error})"
     return SaveError(message("feature store", folder, why, "pass another folder, or none"))
+
+
+def in_words(nbytes: float) -> str:
+    """Return bytes as people say them."""
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while nbytes >= 1000 and len(units) > 1:
+        nbytes /= 1000
+        del units[0]
+    return f"{nbytes:.0f} B" if units[0] == "B" else f"{nbytes:.1f} {units[0]}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import shutil
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -17,10 +16,10 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from skinensemble.exceptions import InputError, SaveError, message
+from skinensemble.exceptions import InputError, message
 from skinensemble.features._memory import MemoryRows, Reader
 from skinensemble.features._recipe import travels
-from skinensemble.features._shards import ShardRows
+from skinensemble.features._shards import ShardRows, in_words
 
 __all__ = ["FeatureStore", "default_store", "resolve_store", "temporary_store"]
 
@@ -41,8 +40,9 @@ class FeatureStore:
         Folder of the store, made when the first rows are put; in memory by default. Several
         processes may use one folder at once.
     max_bytes : int, default=None
-        Bytes of rows kept. In memory None is 2**30, and the least recently used rows leave first.
-        On disk None is what the disk holds, and more rows than `max_bytes` are refused.
+        Bytes kept. In memory None is 2**30, and the least recently used rows leave first. On disk
+        None is what the disk holds, all files of the store count, whoever wrote them, and rows
+        beyond `max_bytes` are refused.
 
     Raises
     ------
@@ -82,7 +82,9 @@ class FeatureStore:
         self._token = uuid.uuid4().hex
         _known[self._token] = self
         self._rows: MemoryRows | ShardRows = (
-            MemoryRows(self._max_bytes) if self._path is None else ShardRows(self._path)
+            MemoryRows(self._max_bytes)
+            if self._path is None
+            else ShardRows(self._path, self._max_bytes)
         )
 
     @property
@@ -173,7 +175,7 @@ class FeatureStore:
             return read(positions)
 
     def put(self, fingerprint: str, digests: Sequence[bytes], rows: np.ndarray) -> None:
-        """Keep rows; on disk they are one new pair of files.
+        """Keep rows; on disk those that are not there yet are one new pair of files.
 
         Parameters
         ----------
@@ -195,7 +197,6 @@ class FeatureStore:
         with self._lock:
             self._check(_check_fingerprint(fingerprint), digests, rows)
             if digests:
-                self.check_room(rows.nbytes)
                 self._rows.add(fingerprint, digests, rows)
 
     def check_writable(self, fingerprint: str) -> None:
@@ -217,16 +218,8 @@ class FeatureStore:
         SaveError
             When they would exceed `max_bytes`, or the disk has too little room.
         """
-        if self._path is None:
-            return
-        there = next(p for p in (self._path, *self._path.parents) if p.exists())
-        left = shutil.disk_usage(there).free
-        if self._max_bytes < 2**63:  # to count is to look at every shard
-            left = min(left, self._max_bytes - self.nbytes)
-        if nbytes > left:
-            why = f"{_in_words(nbytes)} more are needed, and there is room for {_in_words(left)}"
-            remedy = "free some, raise max_bytes, choose another folder, a later cut or fewer views"
-            raise SaveError(message("feature store", self._path, why, remedy))
+        with self._lock:
+            self._rows.check_room(nbytes)
 
     def clear(self) -> None:
         """Forget all rows; on disk, remove the files of the store and no others."""
@@ -257,8 +250,8 @@ class FeatureStore:
         rows, nbytes = (sum(column) for column in zip((0, 0), *sizes, strict=True))
         networks = f"{len(sizes)} network{'' if len(sizes) == 1 else 's'}"
         where = "" if self._path is None else f"{str(self._path)!r}, "
-        limit = f" of {_in_words(self._max_bytes)}" if self._path is None else ""
-        return f"FeatureStore({where}{rows} rows of {networks}, {_in_words(nbytes)}{limit})"
+        limit = f" of {in_words(self._max_bytes)}" if self._path is None else ""
+        return f"FeatureStore({where}{rows} rows of {networks}, {in_words(nbytes)}{limit})"
 
     def __copy__(self) -> FeatureStore:
         return self
@@ -294,14 +287,6 @@ def _check_fingerprint(fingerprint: str) -> str:
         remedy = "pass the fingerprint of an extractor"
         raise InputError(message("fingerprint", repr(fingerprint), why, remedy))
     return fingerprint
-
-
-def _in_words(nbytes: float) -> str:
-    units = ["B", "kB", "MB", "GB", "TB"]
-    while nbytes >= 1000 and len(units) > 1:
-        nbytes /= 1000
-        del units[0]
-    return f"{nbytes:.0f} B" if units[0] == "B" else f"{nbytes:.1f} {units[0]}"
 
 
 _DEFAULT = FeatureStore()

@@ -212,6 +212,46 @@ class TestBudget:
             np.testing.assert_array_equal(rows, np.reshape(expected, rows.shape))
 
 
+class TestBudgetOnDisk:
+    def used(self, path):
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+    def test_rows_that_are_there_are_not_written_again(self, tmp_path):
+        stores = FeatureStore(tmp_path), FeatureStore(tmp_path)
+        for one in (*stores, *stores):
+            one.put(NETWORK, _keys(1, 2), _rows(1, 2))
+        stores[1].put(NETWORK, _keys(2, 3), _rows(2, 3))
+        assert [len(np.load(file)) for file in tmp_path.rglob("*.npy")].count(2) == 1
+        assert len(list(tmp_path.rglob("*.npy"))) == 2
+        np.testing.assert_array_equal(stores[0].get(NETWORK, _keys(1, 2, 3))[0], _rows(1, 2, 3))
+        FeatureStore(tmp_path).clear()
+        stores[0].put(NETWORK, _keys(1), _rows(1))
+        assert not FeatureStore(tmp_path).get(NETWORK, _keys(1))[1].any()
+
+    def test_every_file_counts_whoever_wrote_it(self, tmp_path):
+        stores = [FeatureStore(tmp_path, max_bytes=20_000) for _ in range(2)]
+        numbers = iter(range(1000))
+        with pytest.raises(SaveError, match=r"more are needed, and there is room for .* raise m"):
+            while True:
+                for one, network in zip(stores, (NETWORK, OTHER), strict=True):
+                    one.put(network, _keys(next(numbers)), np.ones((1, 100), np.float32))
+                    assert self.used(tmp_path) <= 20_000
+        assert self.used(tmp_path) > 18_000
+
+    @pytest.mark.parametrize("name", [f"{'0' * 16}.npy", f"{'0' * 16}.json.damaged"])
+    def test_what_nobody_can_read_counts_too(self, tmp_path, name):
+        store = FeatureStore(tmp_path, max_bytes=20_000)
+        store.check_writable(NETWORK)
+        (tmp_path / NETWORK / name).write_bytes(bytes(19_000))
+        with pytest.raises(SaveError, match=r"there is room for 1\.0 kB"):
+            store.put(NETWORK, _keys(1), np.ones((1, 300), np.float32))
+        (tmp_path / NETWORK / name).write_bytes(bytes(30_000))
+        with pytest.raises(SaveError, match="there is room for 0 B"):
+            store.check_room(1)
+        store.clear()
+        store.put(NETWORK, _keys(1), np.ones((1, 300), np.float32))
+
+
 class TestDisk:
     def test_folder_is_made_when_needed(self, tmp_path):
         store = FeatureStore(tmp_path / "a" / "b")
@@ -365,8 +405,10 @@ class TestDamage:
 
     def test_a_second_copy_of_the_rows_is_used(self, tmp_path):
         _filled(tmp_path, 1)
-        _filled(tmp_path, 1)
-        last = _sidecars(tmp_path)[-1]  # taken in last, so asked first
+        (first,) = _sidecars(tmp_path)
+        last = first.with_stem("f" * 16)  # taken in last, so asked first
+        for suffix in (".npy", ".json"):  # as of two processes at once
+            shutil.copy(first.with_suffix(suffix), last.with_suffix(suffix))
         _flip(last.with_suffix(".npy"), -1)
         with pytest.warns(StoreWarning, match=last.stem):
             rows, missing = FeatureStore(tmp_path).get(NETWORK, _keys(1))
@@ -508,6 +550,20 @@ class TestFailures:
         path.write_text("not a folder")
         with pytest.raises(InputError, match=f"feature store: {path} – it is no folder"):
             FeatureStore(path)
+
+    def test_below_a_folder_that_cannot_be_searched(self, tmp_path, monkeypatch):
+        store, real = FeatureStore(tmp_path / "closed" / "store"), Path.stat
+
+        def stat(path, **options):
+            if "closed" in path.parts:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return real(path, **options)
+
+        monkeypatch.setattr(Path, "stat", stat)
+        with pytest.raises(InputError, match=r"feature store: .*closed.* cannot be read \(Perm"):
+            FeatureStore(tmp_path / "closed" / "store")
+        with pytest.raises(SaveError, match=r"feature store: .*closed.* cannot be written \(Perm"):
+            store.check_room(1)
 
     def test_folder_that_cannot_be_made(self, tmp_path):
         (tmp_path / "file").write_text("not a folder")
