@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +38,8 @@ __all__ = ["Extractor"]
 # Batches in the network at a time: one leaves cores idle wherever a layer cannot be divided.
 _AT_ONCE = 2
 _UPRIGHT = View()
+# Numbers that are compared to find the places in a batch that are equal.
+_PROBED = 512
 # What hands pixels on has nothing to compute, and must not round them.
 _PIXELS = {"engine": "keras", "precision": "float32"}
 
@@ -321,9 +324,12 @@ class Extractor:
         if self._runner.alone:
             return np.arange(batch_size)
         if batch_size not in self._places:
-            image = np.random.default_rng(0).integers(0, 256, (*self.size, 3), np.uint8)
-            rows = self._predict(np.repeat(image[None], batch_size, axis=0))
-            equal = (rows == rows[0]).reshape(batch_size, -1).all(axis=1)
+            rng, equal = np.random.default_rng(0), np.ones(batch_size, bool)
+            # A few numbers can be equal by chance: short rows are tried with more images.
+            for _ in range(-(-_PROBED // math.prod(self.row_shape))):
+                image = rng.integers(0, 256, (*self.size, 3), np.uint8)
+                rows = self._predict(np.repeat(image[None], batch_size, axis=0))
+                equal &= (rows == rows[0]).reshape(batch_size, -1).all(axis=1)
             # Few equal places would cost more than the last bits of a row are worth.
             enough = equal.sum() * 2 >= batch_size
             self._places[batch_size] = np.flatnonzero(equal) if enough else np.arange(batch_size)
