@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from skinensemble._paths import refuse_path
 from skinensemble.exceptions import (
@@ -22,8 +22,10 @@ __all__ = [
     "check_groups",
     "check_labels",
     "check_lengths",
+    "check_weights",
     "encode_known",
     "lesion_folds",
+    "refuse_weightless",
 ]
 
 
@@ -47,6 +49,39 @@ def check_lengths(X, **columns) -> None:
     if wrong:
         why = f"X has {_num_samples(X)} samples"
         raise InputError(message("lengths", ", ".join(wrong), why, "pass one value per sample"))
+
+
+def check_weights(sample_weight, X, **options) -> np.ndarray:
+    """Check the weights of samples, of which one at least must count.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), or None
+        None: all 1.
+    X : array-like or sequence of length n_samples
+    **options
+        Of scikit-learn's check.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    InputError
+        When all are zero.
+    """
+    if sample_weight is not None:
+        refuse_weightless(sample_weight)
+    return _check_sample_weight(sample_weight, X, ensure_non_negative=True, **options)
+
+
+def refuse_weightless(sample_weight) -> None:
+    """Refuse weights that are all zero, which would make a mean of nothing."""
+    weights = np.asarray(sample_weight)
+    if weights.dtype.kind in "biuf" and not weights.any():
+        remedy = "give some samples a non-zero weight, of each fold if there are folds"
+        raise InputError(message("sample_weight", "all zero", "nothing could be learnt", remedy))
 
 
 def check_labels(y) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state, compute_sample_weight
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skinensemble.exceptions import InputError, MemberError, MemberWarning, message
 from skinensemble.members._network import build_head, fold_scaling
@@ -24,7 +24,12 @@ from skinensemble.persistence._codec import (
     load_params,
     load_weights,
 )
-from skinensemble.validation import check_labels, check_lengths
+from skinensemble.validation import (
+    check_labels,
+    check_lengths,
+    check_weights,
+    refuse_weightless,
+)
 
 __all__ = ["DenseHead"]
 
@@ -259,9 +264,7 @@ def _train(heads, parts, X, y, weight, groups) -> None:
     stack, validation = [], None
     for head, rows, moments in zip(heads, parts, _moments(X, parts), strict=True):
         head.classes_, encoded = check_labels(y[rows])
-        # The loss is a mean over rows: with weights of mean 1 the learning rate keeps its meaning.
-        own = weight[rows] * _class_weight(head.class_weight, y[rows])
-        own = own / own.mean()
+        own = _mean_one(weight[rows] * _class_weight(head.class_weight, y[rows]))
         head.model_ = build_head(head, X.shape[1], len(head.classes_), seed)
         train, held_out = _validation_split(head, encoded, groups, seed)
         stack.append(Part(head.model_, rows[train], encoded[train], own[train], *moments))
@@ -305,7 +308,13 @@ def _refuse_diverged(head) -> None:
 
 
 def _weights(sample_weight, X) -> np.ndarray:
-    return _check_sample_weight(sample_weight, X, dtype=np.float32, ensure_non_negative=True)
+    return check_weights(sample_weight, X, dtype=np.float32)
+
+
+def _mean_one(weight: np.ndarray) -> np.ndarray:
+    # The loss is a mean over rows: with weights of mean 1 the learning rate keeps its meaning.
+    refuse_weightless(weight)
+    return weight / weight.mean()
 
 
 def _seen(head) -> dict:

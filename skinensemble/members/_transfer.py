@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.features import BackboneFeatures
@@ -15,7 +15,7 @@ from skinensemble.members._checkpoint import usable_folder
 from skinensemble.members._dense_head import DenseHead, check_params
 from skinensemble.members._tuned_top import TunedTop
 from skinensemble.persistence._codec import dump_params, load_params
-from skinensemble.validation import check_labels, check_lengths
+from skinensemble.validation import check_labels, check_lengths, check_weights
 
 __all__ = ["TransferClassifier"]
 
@@ -369,7 +369,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         X = as_images(X)
         check_lengths(X, y=y, sample_weight=sample_weight, groups=groups)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+            sample_weight = check_weights(sample_weight, y)
         return X, sample_weight
 
     def _body(self) -> BackboneFeatures | CutBody:

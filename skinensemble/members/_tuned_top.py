@@ -17,7 +17,7 @@ from skinensemble.features._cut_body import CutImages
 from skinensemble.features._fingerprint import fingerprint
 from skinensemble.images._problems import Problems
 from skinensemble.members._checkpoint import Checkpoint
-from skinensemble.members._dense_head import _class_weight, _validation_split
+from skinensemble.members._dense_head import _class_weight, _mean_one, _validation_split
 from skinensemble.members._fine_tuning import build_top, train_top
 from skinensemble.members._lesson import Lesson
 from skinensemble.persistence._codec import load_weights
@@ -109,7 +109,7 @@ class TunedTop:
         params = self.params
         self.classes_, encoded = check_labels(y)
         weight = np.asarray(weight * _class_weight(params.class_weight, y), np.float32)
-        weight /= weight.mean()
+        weight = _mean_one(weight)
         lesson = Lesson(activations, rows, encoded, weight, len(self.classes_))
         train, held_out = _validation_split(params, encoded, groups, seed)
         upper = images.network.upper

@@ -8,10 +8,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_is_fitted,
-)
+from sklearn.utils.validation import check_is_fitted
 
 from skinensemble._deadline import time_limit
 from skinensemble.committee import (
@@ -40,6 +37,7 @@ from skinensemble.validation import (
     check_groups,
     check_labels,
     check_lengths,
+    check_weights,
     encode_known,
     lesion_folds,
 )
@@ -244,7 +242,7 @@ class Stage(
         lesions = check_groups(groups, encoded, self.classes_)
         self.lesion_digests_ = lesion_digests(groups)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            sample_weight = check_weights(sample_weight, X)
         seed = self._seed()
         # What cannot work must fail now, not after hours of training.
         self.check_rule(encoded, lesions)

@@ -186,6 +186,20 @@ def test_samples_without_weight_teach_nothing(data):
     assert np.mean(fooled.predict(X[~wrong]) == right) < 0.6
 
 
+def test_weights_that_are_all_zero_are_refused(data):
+    X, y = data
+    nothing = np.zeros(len(y))
+    text = r"^sample_weight: all zero – nothing could be learnt – give some samples a non-zero"
+    with pytest.raises(InputError, match=text):
+        DenseHead(**QUICK).fit(X, y, sample_weight=nothing)
+    half = np.arange(len(y)) < len(y) // 2
+    parts = [np.flatnonzero(half), np.flatnonzero(~half)]
+    with pytest.raises(InputError, match=text):
+        DenseHead(**QUICK).fit_each(X, y, parts, sample_weight=half.astype(float))
+    with pytest.raises(InputError, match=text):
+        DenseHead(**QUICK | {"class_weight": dict.fromkeys(np.unique(y), 0)}).fit(X, y)
+
+
 def test_it_stops_when_the_validation_loss_stops_falling(data):
     # Labels that mean nothing: the validation part can only get worse.
     X, y = data[0], np.random.default_rng(3).permutation(data[1])

@@ -192,3 +192,15 @@ def test_labels_and_lesions_are_as_many_as_images(unfreeze):
         member.fit(images, [0, 1, 0, 1, 0])
     with pytest.raises(InputError, match=r"lengths: groups \(5\) – X has 6 samples"):
         member.fit(images, [0, 1, 0, 1, 0, 1], groups=range(5))
+
+
+@pytest.mark.parametrize("unfreeze", [None, 1])
+def test_weights_that_are_all_zero_are_refused(unfreeze):
+    images, member = np.zeros((6, 32, 32, 3), np.uint8), TransferClassifier(**TINY)
+    y, weight = [0, 1, 0, 1, 0, 1], np.array([0, 0, 0, 1, 1, 1])
+    member.set_params(unfreeze=unfreeze)
+    text = r"^sample_weight: all zero – nothing could be learnt – give some samples a non-zero"
+    with pytest.raises(InputError, match=text):
+        member.fit(images, y, sample_weight=np.zeros(6))
+    with pytest.raises(InputError, match=text):
+        member.fit_each(images, np.array(y), [np.arange(3), np.arange(6)], sample_weight=weight)
