@@ -20,6 +20,7 @@ from sklearn.naive_bayes import GaussianNB
 from skinensemble import Cascade, Stage, WeightedMajorityVote, evaluate, load
 from skinensemble.committee import MemberFailure
 from skinensemble.exceptions import (
+    ImageReadError,
     InputError,
     MemberError,
     MemberWarning,
@@ -67,7 +68,12 @@ class Faulty(Scripted):
             os.kill(os.getpid(), getattr(signal, self.act))
         if self.act == "slow":
             CLOCK.now += 1.5
-        return super().fit(X, y)
+        if self.act == "refuses":
+            raise InputError("parameters: odd – cannot be used – correct it")
+        super().fit(X, y)
+        if self.act == "classless":
+            del self.classes_
+        return self
 
     def predict_proba(self, X):
         proba = super().predict_proba(X)
@@ -75,6 +81,10 @@ class Faulty(Scripted):
             proba[0, 0] = np.inf
         if self.act == "late":
             raise FloatingPointError("overflow")
+        if self.act == "type":
+            raise TypeError("unsupported operand")
+        if self.act == "refuses when asked":
+            raise InputError("parameters: odd – cannot be used – correct it")
         return proba[:, 1:] if self.act == "shape" else proba
 
 
@@ -83,6 +93,16 @@ class Unprepared(Scripted):
 
     def prepare(self, X):
         raise OSError("weights cannot be had")
+
+
+class Unbuilt(Recorder):
+    """Somebody whose network cannot be built, which it says before anybody is trained."""
+
+    def prepare(self, X):
+        return X
+
+    def build_network(self):
+        raise InputError("unfreeze: 'block_9_add' – no such layer – cut it elsewhere")
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +131,15 @@ FAULTS = {
     ),
     "shape": (Faulty("shape"), "predict_proba", r"predict_proba gave the shape \(\d+, 4\), not"),
     "raises when asked": (Faulty("late"), "predict_proba", "FloatingPointError in predict_proba"),
+    "a TypeError when asked": (Faulty("type"), "predict_proba", "TypeError in predict_proba: uns"),
+    "no classes_": (Faulty("classless"), "fit", "it has no classes_, so nobody knows"),
+    "parameters": (Faulty("refuses"), "fit", "parameters: odd – cannot be used"),
+    "an InputError when asked": (
+        Faulty("refuses when asked"),
+        "predict_proba",
+        "parameters: odd – cannot be used",
+    ),
+    "a network": (Unbuilt(), "prepare", "unfreeze: 'block_9_add' – no such layer"),
     "prepare": (Unprepared(), "prepare", "OSError in prepare: weights cannot be had"),
     "over its time": (Faulty("slow"), "time limit", r"the 1 s for each member were over at tr"),
 }
@@ -204,11 +233,51 @@ def test_too_few_that_are_left_are_an_error_that_lists_all(data):
     }
 
 
+class Blind(GaussianNB):
+    """Somebody who finds that an image cannot be read."""
+
+    def fit(self, X, y):
+        raise ImageReadError("images: a.jpg – damaged – repair it")
+
+
 def test_what_is_about_the_samples_is_an_error_in_any_case(data):
     X, y, lesions = data
-    stage = Stage(committee(), cv=2, on_error="drop")
+    stage = Stage([*committee(), ("blind", Blind())], cv=2, on_error="drop")
+    with pytest.raises(ImageReadError, match=r"^images: a\.jpg – damaged"):
+        stage.fit(X, y, groups=lesions)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "drop"])
+def test_weights_that_a_member_does_not_take_are_refused_before_any_training(data, on_error):
+    X, y, lesions = data
+    notes, book = notebook()
+    stage = Stage([("one", Recorder(book)), *committee()], cv=2, on_error=on_error)
     with pytest.raises(InputError, match=r"^member: lda – .* takes no sample_weight"):
         stage.fit(X, y, groups=lesions, sample_weight=np.ones(len(y)))
+    assert notes == []
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "text"),
+    [
+        ({}, InputError, "^unfreeze: 'block_9_add' – no such layer"),
+        ({"time_limit": 100}, InputError, "^unfreeze: 'block_9_add' – no such layer"),
+        (
+            {"on_error": "drop", "min_members": 2},
+            MemberError,
+            "^members: odd: InputError in prepare: unfreeze: .* – 1 of 2 members could be trained",
+        ),
+    ],
+)
+def test_a_network_that_cannot_be_built_is_known_before_any_training(data, params, error, text):
+    X, y, lesions = data
+    notes, book = notebook()
+    stage = Stage([("one", Recorder(book)), ("odd", Unbuilt(book))], cv=2, **params)
+    with pytest.raises(error, match=text):
+        stage.fit(X, y, groups=lesions)
+    with pytest.raises(error, match=text):
+        Cascade(stage, Stage(committee(), cv=2)).fit(X, y, groups=lesions)
+    assert notes == []
 
 
 def test_a_member_that_fails_after_training_is_an_error_not_a_smaller_vote(data):

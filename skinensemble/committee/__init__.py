@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from skinensemble.committee._ask import (
     accept_all,
+    build_all,
     cast_ballot,
     fit_member,
     knows_classes,
     prepare_all,
+    refuse_weighting,
     seeded,
     stack_ballots,
 )
@@ -24,6 +26,7 @@ __all__ = [
     "Tolerance",
     "accept_all",
     "ask_in_turn",
+    "build_all",
     "cast_ballot",
     "cheapest_first",
     "cross_fit",
@@ -31,6 +34,7 @@ __all__ = [
     "knows_classes",
     "pack",
     "prepare_all",
+    "refuse_weighting",
     "seeded",
     "stack_ballots",
     "train_anywhere",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 
 import numpy as np
@@ -12,8 +14,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
+from skinensemble._deadline import remaining
 from skinensemble._threads import n_threads
-from skinensemble.committee._failures import late_error, member_error
+from skinensemble.committee._failures import MemberFailure, late_error, member_error
 from skinensemble.exceptions import (
     InputError,
     MemberError,
@@ -27,17 +30,31 @@ from skinensemble.voting import check_ballots
 
 __all__ = [
     "accept_all",
+    "blamed",
+    "build_all",
     "cast_ballot",
     "fit_member",
     "knows_classes",
     "prepare_all",
     "prepare_alone",
+    "refuse_weighting",
     "seeded",
     "stack_ballots",
 ]
 
-# About what the user gave, or where things are kept, and they say so themselves.
-_NOT_ITS_OWN = (InputError, SaveError)
+# Of what is asked after the training: about what the user gave, or where things are kept.
+_NOT_ITS_OWN = (InputError, SaveError, TypeError)
+
+
+@contextmanager
+def blamed(name: str, method: str, spared: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Name the member in what a ``with`` block raises, but for errors that say themselves."""
+    try:
+        yield
+    except spared:
+        raise
+    except Exception as error:
+        raise _failed(name, method, error) from error
 
 
 def prepare_all(members, X):
@@ -68,14 +85,41 @@ def accept_all(members, X):
     return X
 
 
-def prepare_alone(name: str, member, X):
+def build_all(members, tolerance) -> dict[str, MemberFailure]:
+    """Let the members build their networks before any is trained.
+
+    Parameters
+    ----------
+    members : list of (str, classifier)
+    tolerance : Tolerance
+
+    Returns
+    -------
+    dict of str to MemberFailure
+        Members that cannot, where members may be missing and enough are left.
+    """
+    failures: dict[str, MemberFailure] = {}
+    for name, member in members:
+        first = _first_step(member)
+        if remaining() == 0 or not hasattr(first, "build_network"):
+            continue
+        if not tolerance.drops:
+            first.build_network()
+            continue
+        try:
+            with blamed(name, "prepare", tolerance.spared):
+                first.build_network()
+        except MemberError as error:
+            failures |= error.failures
+    if len(members) - len(failures) < tolerance.min_members:
+        tolerance.settle(failures, len(members))
+    return failures
+
+
+def prepare_alone(name: str, member, X, spared):
     """Let a member do its shared work on `X`; name it when it fails."""
-    try:
+    with blamed(name, "prepare", spared):
         return _prepare(member, X)
-    except _NOT_ITS_OWN:
-        raise
-    except Exception as error:
-        raise _failed(name, "prepare", error) from error
 
 
 def _prepare(member, X):
@@ -106,24 +150,25 @@ def seeded(member, name: str, seed: int | None):
     return member
 
 
-def fit_member(name: str, member, X, y, parts, extra) -> list:
+def refuse_weighting(members) -> None:
+    """Refuse sample weights where one of the named members could not heed them."""
+    for name, member in members:
+        weighted = isinstance(member, FrozenEstimator)
+        if not weighted and not has_fit_parameter(member, "sample_weight"):
+            why = f"fit of {type(member).__name__} takes no sample_weight"
+            raise InputError(message("member", name, why, "leave out the weights or the member"))
+
+
+def fit_member(name: str, member, X, y, parts, extra, *, spared=(InputError, SaveError)) -> list:
     """Fit a clone of a member on each part of the rows; name it when it fails.
 
     A member with a ``fit_each`` does all parts at once. Of `extra` it gets what its ``fit`` takes.
     """
-    weighted = isinstance(member, FrozenEstimator) or has_fit_parameter(member, "sample_weight")
-    if "sample_weight" in extra and not weighted:
-        why = f"fit of {type(member).__name__} takes no sample_weight"
-        raise InputError(message("member", name, why, "leave out the weights or the member"))
-    known = {key: value for key, value in extra.items() if has_fit_parameter(member, key)}
-    try:
+    with blamed(name, "fit", spared):
+        known = {key: value for key, value in extra.items() if has_fit_parameter(member, key)}
         if len(parts) > 1 and hasattr(member, "fit_each"):
             return member.fit_each(X, y, parts, **known)
         return [_fit_part(member, X, y, rows, known) for rows in parts]
-    except _NOT_ITS_OWN:
-        raise
-    except Exception as error:
-        raise _failed(name, "fit", error) from error
 
 
 def _failed(name: str, method: str, error: Exception) -> MemberError:
@@ -140,22 +185,22 @@ def _fit_part(member, X, y, rows, extra):
 
 
 def knows_classes(classes, member) -> bool:
-    """Whether a member votes for no class that the stage does not have."""
-    return bool(np.isin(member.classes_, classes).all())
+    """Whether a member says for what it votes, and the stage has all of it."""
+    own = getattr(member, "classes_", None)
+    return own is not None and bool(np.isin(own, classes).all())
 
 
-def cast_ballot(name, member, X, classes):
+def cast_ballot(name, member, X, classes, *, spared=_NOT_ITS_OWN):
     """Return a member's probabilities, its columns mapped to `classes` by label."""
+    if not hasattr(member, "classes_"):
+        why = "it has no classes_, so nobody knows what its columns stand for"
+        raise member_error(name, "fit", why, "let its fit set them")
     if not knows_classes(classes, member):
         shown = first_few(np.setdiff1d(member.classes_, classes).tolist())
         why = f"it votes for {shown}, which the stage does not know"
         raise member_error(name, "fit", why, "train it on the labels of the stage")
-    try:
+    with blamed(name, "predict_proba", spared):
         proba = np.asarray(member.predict_proba(X), dtype=np.float64)
-    except (InputError, TypeError):
-        raise  # it is about what the user gave, and says so itself
-    except Exception as error:
-        raise _failed(name, "predict_proba", error) from error
     shape = (_num_samples(X), len(member.classes_))
     if proba.shape != shape:
         why = f"predict_proba gave the shape {proba.shape}, not {shape}"

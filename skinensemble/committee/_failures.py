@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from skinensemble._deadline import MORE_TIME, check_seconds, remaining
 from skinensemble.exceptions import (
+    ImageReadError,
     InputError,
     MemberError,
     MemberWarning,
+    SaveError,
     TimeLimitError,
     first_few,
     message,
@@ -83,6 +85,11 @@ class Tolerance:
         """Whether each member is taken by itself, from its images to its ballots."""
         limits = (self.time_limit, self.member_time_limit, remaining())
         return self.drops or any(limit is not None for limit in limits)
+
+    @property
+    def spared(self) -> tuple[type[Exception], ...]:
+        """What no member is blamed for: it is about images, parameters or a disk, and says so."""
+        return (ImageReadError if self.drops else InputError), SaveError
 
     def check(self, n_members: int) -> None:
         """Refuse values that cannot be used."""

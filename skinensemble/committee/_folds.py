@@ -14,6 +14,7 @@ from sklearn.utils.validation import _num_samples
 from skinensemble._deadline import with_deadline
 from skinensemble.committee._ask import (
     accept_all,
+    blamed,
     cast_ballot,
     fit_member,
     knows_classes,
@@ -119,7 +120,9 @@ def _chunks(n: int) -> list[np.ndarray]:
     return [np.arange(at, min(at + _CHUNK, n)) for at in range(0, n, _CHUNK)]
 
 
-def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose, tolerance=STRICT):
+def cross_fit(
+    members, data, folds, classes, *, refit, n_jobs, seed, verbose, tolerance=STRICT, failures=None
+):
     """Train each member on all folds but one, in turn, and where it is to stay on everything.
 
     Parameters
@@ -134,6 +137,8 @@ def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose, to
     seed : int or None
     tolerance : Tolerance, optional
         By default the first member that fails is an error.
+    failures : dict of str to MemberFailure, optional
+        Of members that failed before, and are none of `members`.
 
     Returns
     -------
@@ -159,7 +164,8 @@ def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose, to
         bound = with_config(with_deadline(train))
         trained = run_watched(bound, tasks, n_jobs=n_jobs, tolerance=tolerance)
     else:
-        bound = with_config(partial(train_anywhere, _train_some))
+        train = partial(train_anywhere, partial(_train_some, tolerance.spared))
+        bound = with_config(train)
         tasks = [
             (one, part, *common)
             for one, (_, member) in zip(packed, members, strict=True)
@@ -169,12 +175,13 @@ def cross_fit(members, data, folds, classes, *, refit, n_jobs, seed, verbose, to
             trained = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(bound)(*t) for t in tasks)
         except BrokenProcessPool as error:
             raise lost_worker(error, tasks) from error
-    return _gather(members, tasks, trained, folds, classes, refit, tolerance)
+    found = dict(failures or {})
+    return _gather(members, tasks, trained, folds, classes, refit, tolerance, found)
 
 
-def _gather(members, tasks, trained, folds, classes, refit, tolerance):
+def _gather(members, tasks, trained, folds, classes, refit, tolerance, failures):
     """Put together what the tasks returned: a MemberFailure, or pairs of member and ballot."""
-    failures: dict[str, MemberFailure] = {}
+    n_members = len(members) + len(failures)
     kept: dict[str, list] = {name: [] for name, _ in members}
     ballots = {name: np.empty((len(folds), len(classes))) for name, _ in members}
     for ((parcel, _), part, *_), results in zip(tasks, trained, strict=True):
@@ -189,7 +196,7 @@ def _gather(members, tasks, trained, folds, classes, refit, tolerance):
                 ballots[name][folds == number] = ballot
     if tolerance.drops:
         failures |= unusable({name: ballots[name] for name in kept if name not in failures})
-    tolerance.settle(failures, len(members))
+    tolerance.settle(failures, n_members)
     voters = {
         name: kept[name][0] if refit else FoldMembers.of(clone(member), kept[name], classes)
         for name, member in members
@@ -198,7 +205,7 @@ def _gather(members, tasks, trained, folds, classes, refit, tolerance):
     return voters, stack_ballots([ballots[name] for name in voters], list(voters)), failures
 
 
-def _train_some(named, numbers, data, folds, classes, refit, seed, verbose):
+def _train_some(spared, named, numbers, data, folds, classes, refit, seed, verbose):
     """Train a member for some folds; return whom of them to keep, and their ballots."""
     (name, member), (X, y, sample_weight, groups) = named, data
     if verbose and numbers[0] == 0:
@@ -206,10 +213,13 @@ def _train_some(named, numbers, data, folds, classes, refit, seed, verbose):
     extra = {"sample_weight": sample_weight, "groups": groups}
     extra = {key: value for key, value in extra.items() if value is not None}
     parts = [np.flatnonzero(folds != number) for number in numbers]
-    fitted = fit_member(name, seeded(member, name, seed), X, y, parts, extra)
+    with blamed(name, "fit", spared):
+        member = seeded(member, name, seed)
+    fitted = fit_member(name, member, X, y, parts, extra, spared=spared)
 
     def ballot(one, number):
-        return cast_ballot(name, one, _safe_indexing(X, np.flatnonzero(folds == number)), classes)
+        held_out = _safe_indexing(X, np.flatnonzero(folds == number))
+        return cast_ballot(name, one, held_out, classes, spared=spared)
 
     # Who does not stay is dropped here, which keeps memory flat over the folds.
     return [

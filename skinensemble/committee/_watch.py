@@ -34,7 +34,7 @@ def train_alone(train: Callable[..., list], tolerance: Tolerance, named, numbers
     Parameters
     ----------
     train : callable
-        Trains a member for some folds; the other parameters are its own.
+        Trains a member for some folds; given what no member is blamed for, it takes the rest.
     tolerance : Tolerance
 
     Returns
@@ -44,25 +44,26 @@ def train_alone(train: Callable[..., list], tolerance: Tolerance, named, numbers
     """
     try:
         with time_limit(tolerance.member_time_limit, "each member"):
-            return list(_watched_steps(train, named, numbers, data, *rest))
+            return list(_watched_steps(train, tolerance.spared, named, numbers, data, *rest))
     except MemberError as error:
         if not tolerance.drops:
             raise
         return error.failures[named[0]]
 
 
-def _watched_steps(train, named, numbers, data, folds, classes, *rest) -> Iterator:
+def _watched_steps(train, spared, named, numbers, data, folds, classes, *rest) -> Iterator:
     (name, member), (X, *others) = named, data
     _check_time(name, "its start")
-    X = prepare_alone(name, member, X)
+    X = prepare_alone(name, member, X, spared)
     parts = steps(member, numbers)
     for at, part in enumerate(parts, start=1):
         _check_time(name, "its training" if len(parts) == 1 else f"training {at} of {len(parts)}")
-        results = train(named, part, (X, *others), folds, classes, *rest)
+        results = train(spared, named, part, (X, *others), folds, classes, *rest)
         if -1 in part:
             # No sample is held out from it, so no ballot would show what is wrong with it.
             some = _safe_indexing(X, np.arange(min(_SOME, _num_samples(X))))
-            _check_ballot(name, cast_ballot(name, results[part.index(-1)][0], some, classes))
+            voter = results[part.index(-1)][0]
+            _check_ballot(name, cast_ballot(name, voter, some, classes, spared=spared))
         yield from results
 
 

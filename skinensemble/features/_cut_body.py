@@ -84,6 +84,10 @@ class CutBody:
         self._images(as_images(X))
         return self
 
+    def build_network(self) -> None:
+        """Build the network and cut it, or say why it cannot be; no image passes it."""
+        check_views(self.views, self.zoom, self.jitter, self.network.lower.size)
+
     def prepare(self, X) -> ImageSource:
         """Check and read all images, and let them pass the frozen part in all views."""
         images = self._images(as_images(X))

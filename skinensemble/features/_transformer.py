@@ -167,6 +167,10 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
             warnings.warn(message("store", store, why, remedy), StoreWarning, stacklevel=2)
         return source
 
+    def build_network(self) -> None:
+        """Build the network, or say why it cannot be had; no image passes it."""
+        self._extractor()
+
     def frozen_features(self) -> BackboneFeatures:
         """Return itself: what makes features of images."""
         return self

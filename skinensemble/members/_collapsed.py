@@ -95,6 +95,11 @@ class CollapsedMember(ClassifierMixin, BaseEstimator):
         """Return what makes features of images for the classifier."""
         return _first_step(self).frozen_features()
 
+    @available_if(lambda self: hasattr(_first_step(self), "build_network"))
+    def build_network(self):
+        """Let the classifier build its network; no image passes it."""
+        _first_step(self).build_network()
+
     @available_if(lambda self: hasattr(_first_step(self), "costs"))
     def costs(self):
         """Return the multiply-adds per sample of all that the classifier runs."""

@@ -154,8 +154,12 @@ default=None
             Stands for the images in every later call.
         """
         source = as_images(X)
-        self._outputs(getattr(self, "extractor_", None) or self._open(), source)
+        self._outputs(self._own_extractor(), source)
         return source
+
+    def build_network(self):
+        """Check the model and its labels; no image passes it."""
+        self._own_extractor()
 
     def costs(self):
         """Return what runs for each image: a dict from the network to its multiply-adds."""
@@ -224,6 +228,9 @@ default=None
             remedy = "name each output of the model, in order"
             raise InputError(message("classes", repr(given), why, remedy))
         return np.unique(np.array(labels), return_inverse=True)
+
+    def _own_extractor(self) -> Extractor:
+        return getattr(self, "extractor_", None) or self._open()
 
     def _open(self) -> Extractor:
         """Check the model against the parameters; return it ready for images."""

@@ -240,16 +240,21 @@ validation_fraction, patience, callbacks, random_state, verbose
             source = self.accept(X)
             self.predict_proba(source)
             return source
-        return (self.body_ if hasattr(self, "body_") else self._body()).prepare(X)
+        return self._own_body().prepare(X)
+
+    def build_network(self):
+        """Check the parameters and build what is frozen; no image passes it."""
+        self._check()
+        self._own_body().build_network()
 
     @available_if(lambda self: not self._tunes)
     def frozen_features(self):
         """Return what makes features of images, as a transformer."""
-        return self.body_ if hasattr(self, "body_") else self._body()
+        return self._own_body()
 
     def rows_at_hand(self, X):
         """Return what stores in memory have of the images, for a process without them."""
-        return (self.body_ if hasattr(self, "body_") else self._body()).rows_at_hand(X)
+        return self._own_body().rows_at_hand(X)
 
     def accept(self, X):
         """Return the images as an ImageSource; no network runs."""
@@ -371,6 +376,9 @@ validation_fraction, patience, callbacks, random_state, verbose
         if sample_weight is not None:
             sample_weight = check_weights(sample_weight, y)
         return X, sample_weight
+
+    def _own_body(self) -> BackboneFeatures | CutBody:
+        return self.body_ if hasattr(self, "body_") else self._body()
 
     def _body(self) -> BackboneFeatures | CutBody:
         names, body = (_CUT_BODY, CutBody) if self._tunes else (_BODY, BackboneFeatures)

@@ -13,9 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from skinensemble._deadline import time_limit
 from skinensemble.committee import (
     accept_all,
+    build_all,
     cast_ballot,
     cross_fit,
     prepare_all,
+    refuse_weighting,
     stack_ballots,
 )
 from skinensemble.engines import get_config
@@ -194,7 +196,13 @@ class Stage(
         """
         if hasattr(self, "members_"):
             return prepare_all(self.members_, X)
-        members = [member for _, member in self.members]
+        tolerance = self.tolerance()
+        if not tolerance.drops:
+            build_all(self.members, tolerance)
+        return self._start(self.members, X)
+
+    def _start(self, named, X):
+        members = [member for _, member in named]
         # Where a member may fail, each does it when its turn comes.
         return (accept_all if self.tolerance().watchful else prepare_all)(members, X)
 
@@ -242,19 +250,21 @@ class Stage(
         lesions = check_groups(groups, encoded, self.classes_)
         self.lesion_digests_ = lesion_digests(groups)
         if sample_weight is not None:
+            refuse_weighting(self.members)
             sample_weight = check_weights(sample_weight, X)
         seed = self._seed()
         # What cannot work must fail now, not after hours of training.
         self.check_rule(encoded, lesions)
         cv = list(self.cv) if isinstance(self.cv, Iterator) else self.cv  # it is asked twice
         lesion_folds(encoded, lesions, cv, classes=self.classes_)
-        members = [member for _, member in self.members]
-        X = (accept_all if self.tolerance().watchful else prepare_all)(members, X)
+        failures = build_all(self.members, self.tolerance())
+        members = [(name, member) for name, member in self.members if name not in failures]
+        X = self._start(members, X)
         lesions = group_copies(X, encoded, lesions)
         self.folds_ = lesion_folds(encoded, lesions, cv, classes=self.classes_, random_state=seed)
         data = (X, self.classes_[encoded], sample_weight, lesions)
         voters, ballots, self.failures_ = cross_fit(
-            self.members,
+            members,
             data,
             self.folds_,
             self.classes_,
@@ -263,6 +273,7 @@ class Stage(
             seed=seed,
             verbose=self.verbose,
             tolerance=self.tolerance(),
+            failures=failures,
         )
         self.lesions_, self.digests_ = lesions, content_digests(X)
         self.precision_ = get_config()["precision"]

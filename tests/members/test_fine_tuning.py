@@ -589,3 +589,18 @@ def test_a_checkpoint_is_found_with_a_generator_in_the_same_state(data, tmp_path
 @pytest.mark.parametrize(("losses", "over"), [([2.0, 1.0], False), ([1.0, 2.0], True)])
 def test_without_patience_the_first_epoch_that_is_no_better_is_the_last(losses, over):
     assert early_stopping(0, {"val_loss": losses}, None).over is over
+
+
+@pytest.mark.parametrize("limits", [{}, {"time_limit": 600}])
+def test_a_cut_that_does_not_exist_is_known_before_anybody_is_trained(data, passes, limits):
+    X, y, lesions = data
+    members = [("good", member()), ("odd", member(unfreeze="block_9_add"))]
+    stage = Stage(members, cv=2, random_state=0, **limits)
+    with pytest.raises(InputError, match=r"^unfreeze: 'block_9_add' – .* has no such layer"):
+        stage.fit(X, y, groups=lesions)
+    assert passes == []
+    stage.set_params(on_error="drop", min_members=2)
+    text = r"^members: odd: InputError in prepare: unfreeze: 'block_9_add' – .* – 1 of 2 members"
+    with pytest.raises(MemberError, match=text):
+        stage.fit(X, y, groups=lesions)
+    assert passes == []
