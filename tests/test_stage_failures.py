@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 import warnings
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from sklearn.base import clone
 from sklearn.naive_bayes import GaussianNB
 
 from skinensemble import Cascade, Stage, WeightedMajorityVote, evaluate, load
-from skinensemble.committee import MemberFailure
+from skinensemble.committee import MemberFailure, _watch
 from skinensemble.exceptions import (
     ImageReadError,
     InputError,
@@ -463,3 +464,61 @@ def test_a_process_that_is_killed_is_an_error_that_names_the_members(data):
         pytest.raises(MemberError, match=r'odd.* was killed by SIGKILL.* – on_error="drop" finds'),
     ):
         stage.fit(X, y, groups=lesions)
+
+
+def died(module: str, *names: str) -> Exception:
+    """An error as a cluster raises it, which need not be installed here."""
+    kind: type = Exception
+    for name in names:
+        kind = type(name, (kind,), {"__module__": module})
+    return kind("the worker is gone")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        died("distributed.scheduler", "KilledWorker"),
+        died("ray.exceptions", "RayError", "WorkerCrashedError"),
+        died("ray.exceptions", "RayError", "RayActorError", "ActorDiedError"),
+        died("ray.exceptions", "RayError", "OutOfMemoryError"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_process_that_dies_in_a_cluster_costs_its_member_only(data, sound, monkeypatch, error):
+    X, y, lesions = data
+    run = _watch._run
+
+    def deadly(train, tasks, chosen, n_jobs, results):
+        for at in chosen:
+            if tasks[at][0][0].content[0] == "odd":
+                raise error
+            run(train, tasks, [at], n_jobs, results)
+
+    monkeypatch.setattr(_watch, "_run", deadly)
+    members = [committee()[0], ("odd", GaussianNB()), *committee()[1:]]
+    stage = Stage(members, cv=3, random_state=0, on_error="drop")
+    with pytest.warns(MemberWarning, match=r"^members: odd – left out, 3 of 4 .* was killed or cr"):
+        stage.fit(X, y, groups=lesions)
+    assert stage.failures_["odd"].where == "worker"
+    assert stage.ballots_.tobytes() == sound.ballots_.tobytes()
+    stage.set_params(on_error="raise", time_limit=600)
+    with pytest.raises(MemberError, match=r'^members: linear, odd, .* – on_error="drop" finds out'):
+        stage.fit(X, y, groups=lesions)
+
+
+def test_an_error_of_the_same_name_from_elsewhere_passes(data, monkeypatch):
+    X, y, lesions = data
+    error = died("elsewhere", "KilledWorker")
+    monkeypatch.setattr(_watch, "_run", Mock(side_effect=error))
+    with pytest.raises(type(error), match="the worker is gone"):
+        Stage(committee(), cv=3, on_error="drop").fit(X, y, groups=lesions)
+
+
+def test_a_member_that_may_kill_is_not_tried_again_in_this_process(data, monkeypatch):
+    X, y, lesions = data
+    monkeypatch.setattr(_watch, "_run", Mock(side_effect=died("distributed.x", "KilledWorker")))
+    monkeypatch.setattr(_watch, "n_workers", Mock(side_effect=[2, TimeoutError, *[0] * 1000]))
+    monkeypatch.setattr(_watch, "_PATIENCE", 0.5)
+    with pytest.raises(MemberError, match=r"^members: linear, bayes, lda – .* – start more worke"):
+        Stage(committee(), cv=3, on_error="drop").fit(X, y, groups=lesions)
+    assert _watch._run.call_count == 1

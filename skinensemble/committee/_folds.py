@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
 import numpy as np
@@ -25,7 +24,14 @@ from skinensemble.committee._ask import (
 from skinensemble.committee._early import total_costs
 from skinensemble.committee._failures import MemberFailure, Tolerance
 from skinensemble.committee._travel import pack, train_anywhere
-from skinensemble.committee._watch import lost_worker, run_watched, steps, train_alone, unusable
+from skinensemble.committee._watch import (
+    lost_worker,
+    process_died,
+    run_watched,
+    steps,
+    train_alone,
+    unusable,
+)
 from skinensemble.engines import with_config
 from skinensemble.features._recipe import Parcel
 from skinensemble.images._problems import Problems
@@ -156,24 +162,28 @@ def cross_fit(
     """
     # Fold -1 is nobody's: its training part is everything.
     numbers = [*range(folds.max() + 1), *([-1] if refit else [])]
-    packed, sent = pack(members, data, n_jobs, rows_of=None if tolerance.watchful else data[0])
-    common = (sent, folds, classes, refit, seed, verbose)
+
+    def make_tasks():
+        packed, sent = pack(members, data, n_jobs, rows_of=None if tolerance.watchful else data[0])
+        return [
+            (one, part, sent, folds, classes, refit, seed, verbose)
+            for one, (_, member) in zip(packed, members, strict=True)
+            for part in ([numbers] if tolerance.watchful else steps(member, numbers))
+        ]
+
+    tasks = make_tasks()
     if tolerance.watchful:
         train = partial(train_anywhere, partial(train_alone, _train_some, tolerance))
-        tasks = [(one, numbers, *common) for one in packed]
         bound = with_config(with_deadline(train))
-        trained = run_watched(bound, tasks, n_jobs=n_jobs, tolerance=tolerance)
+        trained = run_watched(bound, tasks, make_tasks, n_jobs=n_jobs, tolerance=tolerance)
     else:
         train = partial(train_anywhere, partial(_train_some, tolerance.spared))
         bound = with_config(train)
-        tasks = [
-            (one, part, *common)
-            for one, (_, member) in zip(packed, members, strict=True)
-            for part in steps(member, numbers)
-        ]
         try:
             trained = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(bound)(*t) for t in tasks)
-        except BrokenProcessPool as error:
+        except Exception as error:
+            if not process_died(error):
+                raise
             raise lost_worker(error, tasks) from error
     found = dict(failures or {})
     return _gather(members, tasks, trained, folds, classes, refit, tolerance, found)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,22 @@ from skinensemble._deadline import check_deadline, time_limit
 from skinensemble.committee._ask import cast_ballot, prepare_alone, stack_ballots
 from skinensemble.committee._failures import MemberFailure, Tolerance, late_error, member_error
 from skinensemble.exceptions import InputError, MemberError, TimeLimitError, first_few, message
-from skinensemble.features._spread import as_they_come
+from skinensemble.features._spread import as_they_come, n_workers
 
-__all__ = ["lost_worker", "run_watched", "steps", "train_alone", "unusable"]
+__all__ = ["lost_worker", "process_died", "run_watched", "steps", "train_alone", "unusable"]
 
 _SOME = 16
+_PATIENCE = 60
+# By name: neither Dask nor Ray need be installed.
+_DEATHS = {
+    "concurrent.BrokenProcessPool",
+    "distributed.FutureCancelledError",  # what a task needs died with the last worker that had it
+    "distributed.KilledWorker",
+    "ray.NodeDiedError",
+    "ray.OutOfMemoryError",
+    "ray.RayActorError",
+    "ray.WorkerCrashedError",
+}
 
 
 def steps(member, numbers: list[int]) -> list[list[int]]:
@@ -74,31 +86,60 @@ def _check_time(name: str, doing: str) -> None:
         raise late_error(name, error) from None
 
 
-def run_watched(train, tasks: list[tuple], *, n_jobs, tolerance: Tolerance) -> list:
+def run_watched(train, tasks: list[tuple], renew, *, n_jobs, tolerance: Tolerance) -> list:
     """Run the tasks, each of one member; return what each returns, or a MemberFailure.
 
     A process that dies leaves the pool unusable. What was not finished then is done again, each
-    member in a pool of its own, so that only the one that kills its process is missing.
+    member in a pool of its own, so that only the one that kills its process is missing. What Dask
+    had put on its workers may have died with them: ``renew()`` returns the tasks with it anew.
     """
     results: dict[int, Any] = {}
+    elsewhere = n_workers(n_jobs) > 0
     try:
         _run(train, tasks, range(len(tasks)), n_jobs, results)
-    except BrokenProcessPool as error:
+    except Exception as error:
+        if not process_died(error):
+            raise
         if not tolerance.drops:
             raise lost_worker(error, tasks) from error
         for at in sorted(set(range(len(tasks))) - set(results)):
+            if elsewhere and not _workers_back(n_jobs):
+                raise lost_worker(error, tasks, "start more workers, and train again") from error
             try:
-                _run(train, tasks, [at], n_jobs, results)
-            except BrokenProcessPool as error:
-                results[at] = MemberFailure.of("worker", _last_words(error))
+                _run(train, renew(), [at], n_jobs, results)
+            except Exception as again:
+                if not process_died(again):
+                    raise
+                results[at] = MemberFailure.of("worker", _last_words(again))
     return [results[at] for at in range(len(tasks))]
 
 
-def lost_worker(error: BrokenProcessPool, tasks: list[tuple]) -> MemberError:
+def _workers_back(n_jobs) -> bool:
+    """Wait for those that a cluster starts anew: for want of them joblib would do it here."""
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        # Dask itself waits for a first worker, and raises when there is none.
+        with suppress(TimeoutError):
+            if n_workers(n_jobs):
+                return True
+        time.sleep(0.2)
+    return False
+
+
+def process_died(error: Exception) -> bool:
+    """Whether an error says that a process died, whoever ran it: loky, Dask or Ray."""
+    kinds = (f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__)
+    return not _DEATHS.isdisjoint(kinds)
+
+
+def lost_worker(
+    error: Exception,
+    tasks: list[tuple],
+    remedy: str = 'on_error="drop" finds out which, and goes on without it',
+) -> MemberError:
     """Return the error for a process that died, and with it those of others: any may be why."""
     names = dict.fromkeys(parcel.content[0] for (parcel, *_), *_ in tasks)
     why = f"one of them: {_last_words(error)}"
-    remedy = 'on_error="drop" finds out which, and goes on without it'
     return MemberError(message("members", first_few(names), why, remedy))
 
 
@@ -113,7 +154,7 @@ def _numbered(at: int, train, task: tuple) -> tuple[int, Any]:
     return at, train(*task)
 
 
-def _last_words(error: BrokenProcessPool) -> str:
+def _last_words(error: Exception) -> str:
     """Return how the process ended, where the pool knows."""
     signals = re.findall(r"SIG[A-Z]+", str(error))
     killed = f"by {signals[-1]}" if signals else "or crashed"
