@@ -488,11 +488,11 @@ def test_a_process_that_dies_in_a_cluster_costs_its_member_only(data, sound, mon
     X, y, lesions = data
     run = _watch._run
 
-    def deadly(train, tasks, chosen, n_jobs, results):
+    def deadly(train, tasks, chosen, *others):
         for at in chosen:
             if tasks[at][0][0].content[0] == "odd":
                 raise error
-            run(train, tasks, [at], n_jobs, results)
+            run(train, tasks, [at], *others)
 
     monkeypatch.setattr(_watch, "_run", deadly)
     members = [committee()[0], ("odd", GaussianNB()), *committee()[1:]]
@@ -514,11 +514,22 @@ def test_an_error_of_the_same_name_from_elsewhere_passes(data, monkeypatch):
         Stage(committee(), cv=3, on_error="drop").fit(X, y, groups=lesions)
 
 
-def test_a_member_that_may_kill_is_not_tried_again_in_this_process(data, monkeypatch):
+@pytest.mark.parametrize("left", [0, 2], ids=["none left", "lost when it starts"])
+def test_a_member_that_may_kill_is_not_tried_again_in_this_process(data, monkeypatch, left):
     X, y, lesions = data
-    monkeypatch.setattr(_watch, "_run", Mock(side_effect=died("distributed.x", "KilledWorker")))
-    monkeypatch.setattr(_watch, "n_workers", Mock(side_effect=[2, TimeoutError, *[0] * 1000]))
+    run, notes = _watch._run, []
+
+    def deadly(train, tasks, chosen, n_jobs, results, *home):
+        notes.append(chosen)
+        if not home:
+            raise died("distributed.scheduler", "KilledWorker")
+        run(train, tasks, chosen, n_jobs, results, *home)
+
+    monkeypatch.setattr(_watch, "_run", deadly)
+    monkeypatch.setattr(_watch, "n_workers", Mock(side_effect=[2, TimeoutError, *[left] * 1000]))
     monkeypatch.setattr(_watch, "_PATIENCE", 0.5)
-    with pytest.raises(MemberError, match=r"^members: linear, bayes, lda – .* – start more worke"):
-        Stage(committee(), cv=3, on_error="drop").fit(X, y, groups=lesions)
-    assert _watch._run.call_count == 1
+    trained, book = notebook()
+    members = [("one", Recorder(book)), ("other", Recorder(book))]
+    with pytest.raises(MemberError, match=r"^members: one, other – .* – start more workers, and"):
+        Stage(members, cv=3, on_error="drop").fit(X, y, groups=lesions)
+    assert len(notes) == (2 if left else 1) and trained == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +25,7 @@ __all__ = ["lost_worker", "process_died", "run_watched", "steps", "train_alone",
 
 _SOME = 16
 _PATIENCE = 60
+_MORE_WORKERS = "start more workers, and train again"
 # By name: neither Dask nor Ray need be installed.
 _DEATHS = {
     "concurrent.BrokenProcessPool",
@@ -94,7 +97,7 @@ def run_watched(train, tasks: list[tuple], renew, *, n_jobs, tolerance: Toleranc
     had put on its workers may have died with them: ``renew()`` returns the tasks with it anew.
     """
     results: dict[int, Any] = {}
-    elsewhere = n_workers(n_jobs) > 0
+    home = _here() if n_workers(n_jobs) else None
     try:
         _run(train, tasks, range(len(tasks)), n_jobs, results)
     except Exception as error:
@@ -103,15 +106,25 @@ def run_watched(train, tasks: list[tuple], renew, *, n_jobs, tolerance: Toleranc
         if not tolerance.drops:
             raise lost_worker(error, tasks) from error
         for at in sorted(set(range(len(tasks))) - set(results)):
-            if elsewhere and not _workers_back(n_jobs):
-                raise lost_worker(error, tasks, "start more workers, and train again") from error
+            if home and not _workers_back(n_jobs):
+                raise lost_worker(error, tasks, _MORE_WORKERS) from error
             try:
-                _run(train, renew(), [at], n_jobs, results)
+                _run(train, renew(), [at], n_jobs, results, home)
+            except _AtHome:
+                raise lost_worker(error, tasks, _MORE_WORKERS) from error
             except Exception as again:
                 if not process_died(again):
                     raise
                 results[at] = MemberFailure.of("worker", _last_words(again))
     return [results[at] for at in range(len(tasks))]
+
+
+class _AtHome(Exception):
+    """Joblib had one worker left, and would train here a member that may kill its process."""
+
+
+def _here() -> tuple[str, int]:
+    return platform.node(), os.getpid()
 
 
 def _workers_back(n_jobs) -> bool:
@@ -143,14 +156,16 @@ def lost_worker(
     return MemberError(message("members", first_few(names), why, remedy))
 
 
-def _run(train, tasks, chosen: Iterable[int], n_jobs, results: dict[int, Any]) -> None:
-    """Run some tasks, and take each result when it comes: a later one may never come."""
+def _run(train, tasks, chosen: Iterable[int], n_jobs, results: dict[int, Any], home=None) -> None:
+    """Run some tasks, not at `home`, and take each result when it comes: a later may never come."""
     pool = Parallel(n_jobs=n_jobs, prefer="threads", return_as=as_they_come())
-    for at, result in pool(delayed(_numbered)(at, train, tasks[at]) for at in chosen):
+    for at, result in pool(delayed(_numbered)(at, train, tasks[at], home) for at in chosen):
         results[at] = result
 
 
-def _numbered(at: int, train, task: tuple) -> tuple[int, Any]:
+def _numbered(at: int, train, task: tuple, home) -> tuple[int, Any]:
+    if home == _here():
+        raise _AtHome
     return at, train(*task)
 
 
