@@ -29,9 +29,9 @@ from skinensemble import (
 from skinensemble._threads import n_threads
 from skinensemble.engines import with_config
 from skinensemble.exceptions import ImageReadError
-from skinensemble.features import BackboneFeatures, FeatureStore
+from skinensemble.features import BackboneFeatures, Extractor, FeatureStore
 from skinensemble.images import as_images
-from tests.committees import Scripted, committee, lesion_table
+from tests.committees import Placed, Scripted, committee, lesion_table
 from tests.tiny_backbone import TINY
 
 pytestmark = [
@@ -67,9 +67,12 @@ def frozen_members() -> list:
 
 def test_a_stage_of_small_members_is_the_same(backend):
     X, y, groups = lesion_table(60)
-    one = Stage(committee(), random_state=0).fit(X, y, groups=groups)
+    members = [*committee(), ("placed", Placed())]
+    one = Stage(members, random_state=0).fit(X, y, groups=groups)
     with parallel_config(backend, n_jobs=2):
-        other = Stage(committee(), random_state=0).fit(X, y, groups=groups)
+        other = Stage(members, random_state=0).fit(X, y, groups=groups)
+    assert one.named_members_["placed"].process_ == os.getpid()
+    assert other.named_members_["placed"].process_ != os.getpid()
     np.testing.assert_array_equal(other.ballots_, one.ballots_)
     np.testing.assert_array_equal(other.ballots(X), one.ballots(X))
 
@@ -84,13 +87,20 @@ def test_a_member_that_fails_elsewhere_is_dropped_here(backend):
     np.testing.assert_array_equal(other.ballots_, one.ballots_)
 
 
+def nowhere(*_):
+    raise AssertionError("a network ran in this process")
+
+
 @pytest.mark.slow
-def test_features_are_the_same(backend, tmp_path):
-    sources = [pixels(), files(tmp_path)]
+def test_features_are_the_same(backend, tmp_path, monkeypatch):
+    sources: list = [pixels(), files(tmp_path)]
+    if backend == "ray":  # which takes long over each task
+        sources = [[*sources[0][:150], *sources[1][150:]]]
     for source in sources:
         here = features().transform(source)
         apart = features()
-        with parallel_config(backend, n_jobs=2):
+        with parallel_config(backend, n_jobs=2), monkeypatch.context() as patch:
+            patch.setattr(Extractor, "_predict", nowhere)
             rows = apart.transform(source)
             np.testing.assert_allclose(rows, here, atol=1e-4)
             assert len(apart.store) == 300
@@ -100,12 +110,14 @@ def test_features_are_the_same(backend, tmp_path):
 
 @pytest.mark.slow
 def test_networks_train_on_rows_that_travel_and_come_back_as_one(backend):
-    images, y = pixels(160), np.where(np.arange(160) % 2, "nv", "mel")
+    # Ray takes long over each task: below 128 images their features are computed here.
+    n = 120 if backend == "ray" else 160
+    images, y = pixels(n), np.where(np.arange(n) % 2, "nv", "mel")
     images[y == "mel", :, :, 0] //= 2
     here, apart = (Stage(frozen_members(), cv=2, random_state=0) for _ in range(2))
-    here.fit(images, y, groups=np.arange(160))
+    here.fit(images, y, groups=np.arange(n))
     with parallel_config(backend, n_jobs=2):
-        apart.fit(images, y, groups=np.arange(160))
+        apart.fit(images, y, groups=np.arange(n))
     np.testing.assert_allclose(apart.ballots_, here.ballots_, atol=1e-4)
     head, tuned = apart.members_
     store = apart.members[0][1].store
@@ -141,29 +153,6 @@ def test_a_search_takes_registered_backbones_along(backend, tmp_path):
     np.testing.assert_allclose(other.ballots, one.ballots, atol=1e-4)
     expected = one.committee("soft").ballots(images)
     np.testing.assert_allclose(committee.ballots(images), expected, atol=1e-4)
-
-
-@pytest.mark.slow
-def test_a_dask_worker_killed_midway_is_survived(dask_client, tmp_path):
-    source, apart = files(tmp_path, 640), features()
-    before = set(dask_client.run(os.getpid).values())
-    killed = []
-
-    def kill():
-        while not len(apart.store):
-            time.sleep(0.02)
-        killed.append(min(before))
-        os.kill(killed[0], signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    with parallel_config("dask"):
-        rows = apart.transform(source)
-    killer.join(60)
-    assert killed
-    np.testing.assert_allclose(rows, features().transform(source), atol=1e-4)
-    dask_client.wait_for_workers(2, timeout=60)
-    assert killed[0] not in dask_client.run(os.getpid).values()
 
 
 @pytest.mark.slow
@@ -231,3 +220,26 @@ def test_workers_take_their_share_of_the_cores_and_the_engine(backend):
     share = max(n_threads() // 2, 1)
     assert set(found) == {(share, str(share), str(share), "auto")}
     assert n_threads() == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.slow
+def test_a_dask_worker_killed_midway_is_survived(dask_client, tmp_path):
+    source, apart = files(tmp_path, 640), features()
+    before = set(dask_client.run(os.getpid).values())
+    killed = []
+
+    def kill():
+        while not len(apart.store):
+            time.sleep(0.02)
+        killed.append(min(before))
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with parallel_config("dask"):
+        rows = apart.transform(source)
+    killer.join(60)
+    assert killed
+    np.testing.assert_allclose(rows, features().transform(source), atol=1e-4)
+    dask_client.wait_for_workers(2, timeout=60)
+    assert killed[0] not in dask_client.run(os.getpid).values()
