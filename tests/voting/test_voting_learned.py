@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ballots import RULES, informed, many, trained
-from scipy import stats
+from scipy import special, stats
 from sklearn import metrics
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
@@ -170,6 +170,30 @@ def test_learned_weights_are_at_least_as_good_as_equal_ones_and_every_member(met
     best = max(score(weights) for weights in [*np.eye(4), np.full(4, 0.25)])
     assert score(rule.weights_) >= best - 1e-12
     np.testing.assert_allclose(rule.weights_.sum(), 1)
+
+
+def selected(ballots, y, n_rounds):
+    """Ensemble selection as Caruana and others describe it: shares of the best round."""
+    taken, best, kept = [], np.inf, None
+    for _ in range(n_rounds):
+        means = [ballots[:, [*taken, m]].mean(axis=1) for m in range(ballots.shape[1])]
+        losses = [metrics.log_loss(y, mean) for mean in means]
+        taken.append(int(np.argmin(losses)))
+        if min(losses) < best:
+            best, kept = min(losses), np.bincount(taken, minlength=ballots.shape[1]) / len(taken)
+    return kept
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_members_are_selected_as_in_the_paper(n_classes):
+    rng, y = np.random.default_rng(0), np.arange(600) % n_classes
+    noise = rng.standard_normal((600, 4, n_classes)) * np.array([2, 2.5, 3, 4])[:, None]
+    ballots = special.softmax(2 * np.eye(n_classes)[y][:, None] + noise, axis=2)
+    bag = _bootstrap(y, np.arange(len(y)), np.random.RandomState(0))
+    expected = selected(ballots[bag], y[bag], 9)
+    assert np.count_nonzero(expected) > 1 and np.ptp(expected) > 0
+    rule = GreedyVote(n_rounds=9, n_bags=1).fit(ballots, y)
+    np.testing.assert_allclose(rule.weights_, expected)
 
 
 def test_two_members_get_nearly_the_best_weights():
