@@ -4,11 +4,13 @@ import errno
 import gc
 import pickle
 import weakref
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import special
 from sklearn.base import clone
 from tiny_backbone import TINY
 
@@ -26,6 +28,7 @@ from skinensemble.features import Activations, Extractor, default_store
 from skinensemble.images import dihedral
 from skinensemble.members import CheckpointWarning, _checkpoint
 from skinensemble.members._early_stopping import early_stopping
+from skinensemble.members._fine_tuning import _loss, _rates
 from skinensemble.members._lesson import Lesson, mix
 from skinensemble.persistence import save
 from skinensemble.persistence.container import read_container, write_container
@@ -89,6 +92,8 @@ def test_what_lies_above_the_cut_is_trained_and_what_lies_below_is_not(data, fit
     assert max(moved) > 1e-3
     again = member().fit(*data[:2])
     assert again.body_.network is network  # shared, so it must not have been trained
+    for before, after in zip(start, network.upper.get_weights(), strict=True):
+        np.testing.assert_array_equal(after, before)
     for layer in network.lower.model.layers:
         assert not layer.trainable
 
@@ -242,6 +247,30 @@ def test_each_parameter_changes_what_is_learnt(data, options):
     pairs = zip(weights(plain), weights(other), strict=False)
     assert any(a.shape != b.shape or (a != b).any() for a, b in pairs) or "pooling" in options
     assert (plain.predict_proba(data[0]) != other.predict_proba(data[0])).any()
+
+
+def test_the_adjusted_loss_is_that_of_logits_with_their_log_prior_added():
+    rng, counts = np.random.default_rng(0), np.array([5, 30, 65])
+    p = rng.dirichlet(np.ones(3), 20).astype(np.float32)
+    y = np.eye(3, dtype=np.float32)[rng.integers(0, 3, 20)]
+    params = SimpleNamespace(loss="logit_adjustment", label_smoothing=0.1)
+    found = np.asarray(_loss(params, counts)(y, p))
+    shares = special.log_softmax(np.log(p) + np.log(counts / 100), axis=1)
+    np.testing.assert_allclose(found, -((0.9 * y + 0.1 / 3) * shares).sum(axis=1), rtol=1e-5)
+
+
+def test_deeper_layers_learn_more_slowly():
+    import keras
+
+    layers = [
+        keras.layers.Conv2D(2, 1),
+        keras.layers.BatchNormalization(trainable=False),
+        keras.layers.Conv2D(2, 1, use_bias=False),
+        keras.layers.ReLU(),
+        keras.layers.Dense(2),
+    ]
+    model = keras.Sequential([keras.Input((4, 4, 3)), *layers])
+    assert _rates(model, 0.25) == [0.25, 0.25, 0.5, 1, 1]
 
 
 def test_early_stopping_looks_at_other_lesions(data):
