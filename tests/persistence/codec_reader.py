@@ -36,6 +36,15 @@ def audit(event: str, arguments: tuple) -> None:
     events.append(f"{Path(reading[0]).name}: {event} {arguments[:1]}"[:200])
 
 
+def see_that_it_notes() -> None:
+    """Open another file than the one that is read; that must be noted."""
+    reading[:] = ["/dev/zero"]
+    Path("/dev/null").read_bytes()
+    reading.clear()
+    assert len(events) == 1 and "open " in events[0], events
+    events.clear()
+
+
 def same(folder: Path) -> dict[str, object]:
     """Predictions of every file, compared bit by bit with those stored beside it."""
     report = {}
@@ -55,6 +64,7 @@ def hostile(folder: Path) -> dict[str, str]:
     for path in sorted(folder.glob("sound*.h5")):
         load(path)  # what is imported to read any file is no single file's doing
     sys.addaudithook(audit)
+    see_that_it_notes()
     report = {}
     for path in sorted((folder / "edited").glob("*.h5")):
         reading[:] = [str(path)]

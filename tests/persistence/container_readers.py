@@ -98,6 +98,14 @@ def attempt(path: Path, label: str, report: dict) -> None:
         report["contents"][label] = [array.tobytes().hex() for array in arrays.values()]
 
 
+def see_that_it_notes() -> None:
+    """Open another file than is allowed; that must be noted, or nothing proves anything."""
+    with limits("/dev/zero"):
+        Path("/dev/null").read_bytes()
+    assert len(events) == 1 and events[0].startswith("open "), events
+    events.clear()
+
+
 def main(kind: str, path: Path, count: int) -> None:
     report: dict = {"refused": 0, "accepted": [], "bad": [], "messages": {}, "contents": {}}
     report["grown"] = 0
@@ -127,4 +135,5 @@ if __name__ == "__main__":
     with contextlib.suppress(ModelFileError):
         read_container("/")  # whatever the first call imports is not the files' doing
     sys.addaudithook(audit)
+    see_that_it_notes()
     main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
