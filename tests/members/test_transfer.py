@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,7 +12,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 from tiny_backbone import TINY
 
-from skinensemble import BackboneFeatures, Cascade, FeatureStore, Stage, TransferClassifier
+from skinensemble import (
+    BackboneFeatures,
+    Cascade,
+    DenseHead,
+    FeatureStore,
+    Stage,
+    TransferClassifier,
+)
 from skinensemble.exceptions import ImageReadError, InputError, WeightsError
 from skinensemble.features import Extractor
 
@@ -143,7 +151,8 @@ def test_images_that_cannot_be_read_are_all_named(data):
         member().fit(files, ["nv", "mel"])
 
 
-def test_a_stage_reads_the_images_before_it_trains(data, tmp_path):
+def test_a_stage_reads_the_images_before_it_trains(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(DenseHead, "fit_each", Mock(side_effect=AssertionError("trained")))
     files = []
     for i, pixels in enumerate(data[0]):
         files.append(str(tmp_path / f"{i}.png"))
@@ -152,7 +161,7 @@ def test_a_stage_reads_the_images_before_it_trains(data, tmp_path):
     (tmp_path / "9.png").write_bytes((tmp_path / "9.png").read_bytes()[:300])
     with pytest.raises(ImageReadError, match=r"7\.png") as caught:
         Stage([("tiny", member())], cv=2).fit(files, data[1], groups=data[2])
-    assert len(caught.value.problems) == 2 or "9.png" in str(caught.value)
+    assert [problem.index for problem in caught.value.problems] == [7, 9]
 
 
 def test_weights_that_cannot_be_had_are_an_error(data):
