@@ -10,54 +10,55 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
-CHILD = """
-import hashlib, sys
 import numpy as np
-import tiny_backbone
+import pytest
+from tiny_backbone import TINY
+
 from skinensemble import TransferClassifier
 
-rng = np.random.default_rng(0)
-X = rng.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
-y = np.arange(60) % 3
-member = TransferClassifier(
-    **tiny_backbone.TINY, unfreeze=1, views=2, epochs=60, batch_size=8, mixup=0.2, ema=0.9,
-    checkpoint=sys.argv[1], store=sys.argv[2], random_state=0,
-)
-print("ready", flush=True)
-member.fit(X, y)
-digest = hashlib.sha256(b"".join(w.tobytes() for w in member.head_.model_.get_weights()))
-print(digest.hexdigest(), len(member.history_["loss"]), flush=True)
-"""
+CHILD = "import sys, test_fine_tuning_killed as here; here.train(here.Path(sys.argv[1]))"
+
+
+def train(folder: Path) -> TransferClassifier:
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8)
+    options = {"unfreeze": 1, "views": 2, "epochs": 60, "batch_size": 8, "mixup": 0.2, "ema": 0.9}
+    kept = {"checkpoint": folder / "checkpoints", "store": folder / "store"}
+    return TransferClassifier(**TINY | options | kept, random_state=0).fit(X, np.arange(60) % 3)
 
 
 def start(folder: Path) -> subprocess.Popen:
-    paths = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+    here = Path(__file__)
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(folder / "checkpoints"), str(folder / "store")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        stdout=subprocess.PIPE,
+        [sys.executable, "-c", CHILD, str(folder)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, here.parents[:3]))},
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        text=True,
     )
+
+
+def newest(folder: Path) -> int:
+    kept = (folder / "checkpoints").glob("*.checkpoint")
+    return max((file.stat().st_mtime_ns for file in kept), default=0)
 
 
 @pytest.mark.slow
 def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path):
-    undisturbed, _ = start(tmp_path / "undisturbed").communicate(timeout=300)
+    undisturbed, folder = train(tmp_path / "undisturbed"), tmp_path / "killed"
     moments = random.Random(0)
     killed = 0
     for _ in range(4):
-        child = start(tmp_path / "killed")
-        assert child.stdout is not None
-        child.stdout.readline()
-        time.sleep(moments.uniform(0.5, 4))
+        before, child, end = newest(folder), start(folder), time.monotonic() + 240
+        while newest(folder) == before:  # it has not gone on yet
+            assert child.poll() is None and time.monotonic() < end
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.5))
         child.send_signal(signal.SIGKILL)
         killed += child.wait(60) == -signal.SIGKILL
-        child.stdout.close()
-    resumed, _ = start(tmp_path / "killed").communicate(timeout=300)
-    assert killed
-    assert resumed == undisturbed
-    assert resumed.split()[-1] == "60"
-    assert len(list((tmp_path / "killed" / "checkpoints").iterdir())) == 1
+    assert killed == 4
+    resumed = train(folder)
+    pairs = zip(resumed.model_.get_weights(), undisturbed.model_.get_weights(), strict=True)
+    assert all(ours.tobytes() == theirs.tobytes() for ours, theirs in pairs)
+    assert resumed.history_ == undisturbed.history_
+    assert len(resumed.history_["loss"]) == 60
+    assert len(list((folder / "checkpoints").iterdir())) == 1
