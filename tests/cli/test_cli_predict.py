@@ -189,12 +189,22 @@ def test_predict_restates_for_a_prevalence(model, images, capsys):
         assert f"'{text}' is neither a share between 0 and 1 nor est" in capsys.readouterr().err
 
 
-def test_engines_are_chosen_by_option(model, images, capsys):
+def test_engines_are_chosen_by_option(model, images, capsys, monkeypatch):
     from skinensemble import get_config
+    from skinensemble.features import Extractor, default_store
 
-    shown = []
-    for engine in ("keras", "openvino", "auto"):
+    shown, ran, real = [], [], Extractor._predict
+    monkeypatch.setattr(
+        Extractor,
+        "_predict",
+        lambda self, batch: ran.append(type(self._runner).__name__) or real(self, batch),
+    )
+    runners = {"keras": "KerasRunner", "openvino": "OpenVINORunner", "auto": "OpenVINORunner"}
+    for engine, runner in runners.items():
+        default_store().clear()  # what was computed for another engine would do
+        ran.clear()
         assert main(["predict", str(model), *images, "--json", "--engine", engine]) == 0
+        assert set(ran) == {runner}
         shown.append(json.loads(capsys.readouterr().out)["images"][0]["p_malignant"])
     assert shown == pytest.approx(shown[:1] * 3, abs=1e-4)
     assert get_config()["engine"] == "keras"
