@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold
 
+from skinensemble import DenseHead
 from skinensemble.cli import main
 from skinensemble.cli._aside import hold_out
 from skinensemble.cli._data import load_data
@@ -103,9 +106,9 @@ def test_hold_out_keeps_whole_lesions_and_is_the_benchmark_split(train_args):
         (["--format", "dermamnist", "--lesions", ""], r"DermaMNIST: .*no such file"),
     ],
 )
-def test_refused_before_training(train_args, tmp_path, capsys, extra, text):
-    import re
-
+def test_refused_before_training(train_args, tmp_path, capsys, monkeypatch, extra, text):
+    for method in ("fit", "fit_each"):
+        monkeypatch.setattr(DenseHead, method, Mock(side_effect=AssertionError("trained")))
     path = tmp_path / "m.h5"
     usage = extra[0] in ("--backbone", "--voting")
     assert main([*train_args, "--output", str(path), *extra]) == (2 if usage else 1)
