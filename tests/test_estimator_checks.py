@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from skinensemble import Cascade, DenseHead, Stage
@@ -35,7 +36,7 @@ QUICK_FOR_A_NETWORK = {
     "check_estimators_unfitted",
     "check_n_features_in",
     "check_dict_unchanged",
-    "check_do_not_raise_errors_in_init_or_set_param",
+    "check_do_not_raise_errors_in_init_or_set_params",
     "check_no_attributes_set_in_init",
     "check_fit2d_predict1d",
     "check_parameters_default_constructible",
@@ -78,6 +79,11 @@ def checks_of_a_head():
             marks.append(pytest.mark.xfail(reason=reason, strict=True))
         shown = ", ".join([name, *(f"{key}={value}" for key, value in variant.items())])
         yield pytest.param(estimator, check, id=shown, marks=marks)
+
+
+def test_the_checks_that_are_named_exist():
+    named = QUICK_FOR_A_NETWORK.union(*EXPECTED_FAILURES.values())
+    assert [name for name in sorted(named) if not hasattr(estimator_checks, name)] == []
 
 
 @pytest.mark.parametrize(("estimator", "check"), list(checks_of_a_head()))
