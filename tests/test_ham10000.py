@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from skinensemble import evaluate, make_cascade
-from skinensemble.backbones import get_backbone
 from skinensemble.datasets import load_ham10000
 
 PREDICT = """
@@ -36,14 +35,12 @@ def some(ham10000):
 @pytest.mark.slow
 def test_three_networks_train_vote_save_and_load(some, imagenet_weights, tmp_path):
     train, test = some
-    random = tmp_path / "resnet50.weights.h5"
-    get_backbone("resnet50").build(None, 96).save_weights(random)
     weights = {
         "inception_v3": None,
-        "resnet50": str(random),
+        "resnet50": None,
         "vgg16": str(imagenet_weights / "vgg16_notop.weights.h5"),
     }
-    cascade = make_cascade(*weights, weights=weights, image_size=96, cv=2, random_state=0)
+    cascade = make_cascade(*weights, weights=weights, image_size=80, cv=2, random_state=0)
     cascade.fit(train[0], train[1], groups=train[2])
 
     report = evaluate(cascade, test[0], test[1], groups=test[2], n_resamples=200)
@@ -54,8 +51,9 @@ def test_three_networks_train_vote_save_and_load(some, imagenet_weights, tmp_pat
 
     path, asked, answer = (tmp_path / name for name in ("c.h5", "asked.npy", "answer.npy"))
     cascade.save(path)
-    np.save(asked, test[0])
+    few = test[0][:20]
+    np.save(asked, few)
     root = Path(__file__).parents[1]
     command = [sys.executable, "-c", PREDICT, str(path), str(asked), str(answer)]
     subprocess.run(command, check=True, cwd=root)
-    np.testing.assert_array_equal(np.load(answer), cascade.predict_proba(test[0]))
+    np.testing.assert_array_equal(np.load(answer), cascade.predict_proba(few))
