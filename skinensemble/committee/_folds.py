@@ -90,8 +90,12 @@ class FoldMembers(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X):
         """Return the mean of their probabilities, shape (n_samples, n_classes)."""
-        parts = _chunks(_num_samples(X))
-        return np.concatenate([self._mean(_safe_indexing(X, rows)) for rows in parts])
+        problems, means = Problems(_num_samples(X)), []
+        for rows in _chunks(_num_samples(X)):
+            with problems.among(rows):
+                means.append(self._mean(_safe_indexing(X, rows)))
+        problems.raise_all()
+        return np.concatenate(means)
 
     def _mean(self, X):
         each = [cast_ballot("of a fold", one, X, self.classes_) for one in self.members_]

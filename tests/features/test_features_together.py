@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -141,6 +142,26 @@ def test_it_says_how_far_all_of_them_are(tiny, paths, decoded, n, capsys):
     together = ["tiny_features + tiny_features"]
     assert names == (["tiny_features"] * 2 if n == CHUNK else together)
     assert f": {2 * n} images, " in lines[0] or n == CHUNK
+
+
+class Looks(ClassifierMixin, BaseEstimator):
+    """It has to see the images, and says nothing about them."""
+
+    classes_ = np.array(["a", "b"])
+
+    def predict_proba(self, X):
+        BackboneFeatures("tiny_features", weights=None, store=FeatureStore()).fit_transform(X)
+        return np.full((len(X), 2), 0.5)
+
+
+def test_folds_that_are_asked_in_parts_name_all_that_cannot_be_read(tiny, paths, monkeypatch):
+    monkeypatch.setattr(_folds, "_CHUNK", CHUNK)
+    for row in (3, 20, 21):
+        Path(paths[row]).write_bytes(Path(paths[row]).read_bytes()[:2000])
+    folds = FoldMembers.of(Looks(), [Looks()], ["a", "b"])
+    with pytest.raises(ImageReadError, match="3 of 40") as error:
+        folds.predict_proba(as_images(paths))
+    assert [problem.index for problem in error.value.problems] == [3, 20, 21]
 
 
 @pytest.mark.parametrize("way", ["folds", "activations"])
