@@ -132,7 +132,7 @@ FAULTS = {
     ),
     "shape": (Faulty("shape"), "predict_proba", r"predict_proba gave the shape \(\d+, 4\), not"),
     "raises when asked": (Faulty("late"), "predict_proba", "FloatingPointError in predict_proba"),
-    "a TypeError when asked": (Faulty("type"), "predict_proba", "TypeError in predict_proba: uns"),
+    "a TypeError when asked": (Faulty("type"), "predict_proba", "unsupported operand"),
     "no classes_": (Faulty("classless"), "fit", "it has no classes_, so nobody knows"),
     "parameters": (Faulty("refuses"), "fit", "parameters: odd – cannot be used"),
     "an InputError when asked": (

@@ -42,8 +42,8 @@ __all__ = [
     "stack_ballots",
 ]
 
-# Of what is asked after the training: about what the user gave, or where things are kept.
-_NOT_ITS_OWN = (InputError, SaveError, TypeError)
+# About what the user gave, or where things are kept, and they say so themselves.
+_NOT_ITS_OWN = (InputError, SaveError)
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def refuse_weighting(members) -> None:
             raise InputError(message("member", name, why, "leave out the weights or the member"))
 
 
-def fit_member(name: str, member, X, y, parts, extra, *, spared=(InputError, SaveError)) -> list:
+def fit_member(name: str, member, X, y, parts, extra, *, spared=_NOT_ITS_OWN) -> list:
     """Fit a clone of a member on each part of the rows; name it when it fails.
 
     A member with a ``fit_each`` does all parts at once. Of `extra` it gets what its ``fit`` takes.
@@ -199,6 +199,8 @@ def cast_ballot(name, member, X, classes, *, spared=_NOT_ITS_OWN):
         shown = first_few(np.setdiff1d(member.classes_, classes).tolist())
         why = f"it votes for {shown}, which the stage does not know"
         raise member_error(name, "fit", why, "train it on the labels of the stage")
+    # Where an InputError may be about what the user gave, a TypeError may be so too.
+    spared = (*spared, TypeError) if InputError in spared else spared
     with blamed(name, "predict_proba", spared):
         proba = np.asarray(member.predict_proba(X), dtype=np.float64)
     shape = (_num_samples(X), len(member.classes_))
