@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import gc
 import pickle
+import shutil
 import weakref
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -62,6 +63,24 @@ def assert_equal_weights(one, other):
 @pytest.fixture(scope="module")
 def fitted(data):
     return member(epochs=12, learning_rate=0.02).fit(data[0], data[1])
+
+
+@pytest.fixture(scope="module")
+def plain(data):
+    return member().fit(*data[:2])
+
+
+@pytest.fixture(scope="module")
+def kept(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kept")
+    return folder, member(checkpoint=folder).fit(*data[:2])
+
+
+@pytest.fixture
+def first(kept, tmp_path):
+    """One that was trained, with a copy of its checkpoint in `tmp_path`."""
+    shutil.copytree(kept[0], tmp_path, dirs_exist_ok=True)
+    return kept[1]
 
 
 @pytest.fixture
@@ -167,16 +186,15 @@ def test_probabilities_of_another_precision_are_not_taken_for_these(data, monkey
     assert one.head_._key(images) != plain
 
 
-def test_training_in_another_precision_is_another_training(data, monkeypatch, tmp_path):
-    exact = member(checkpoint=tmp_path).fit(*data[:2])
+def test_training_in_another_precision_is_another_training(data, first, monkeypatch, tmp_path):
     config = {"engine": "openvino", "precision": "bfloat16"}  # on any processor
     for module in ("_tuned_top", "_fine_tuning"):
         monkeypatch.setattr(f"skinensemble.members.{module}.get_config", lambda: config)
     fast = member(checkpoint=tmp_path).fit(*data[:2])
     assert len(list(tmp_path.glob("*.checkpoint"))) == 2
-    pairs = zip(exact.model_.get_weights(), fast.model_.get_weights(), strict=True)
+    pairs = zip(first.model_.get_weights(), fast.model_.get_weights(), strict=True)
     assert any((a != b).any() for a, b in pairs)
-    assert fast.history_["loss"] == pytest.approx(exact.history_["loss"], rel=0.05)
+    assert fast.history_["loss"] == pytest.approx(first.history_["loss"], rel=0.05)
 
 
 def test_what_was_compiled_goes_with_its_model(data):
@@ -242,8 +260,8 @@ def test_two_fits_are_equal_and_other_seeds_are_not(data):
     ],
     ids=str,
 )
-def test_each_parameter_changes_what_is_learnt(data, options):
-    plain, other = member().fit(*data[:2]), member(**options).fit(*data[:2])
+def test_each_parameter_changes_what_is_learnt(data, plain, options):
+    other = member(**options).fit(*data[:2])
     pairs = zip(weights(plain), weights(other), strict=False)
     assert any(a.shape != b.shape or (a != b).any() for a, b in pairs) or "pooling" in options
     assert (plain.predict_proba(data[0]) != other.predict_proba(data[0])).any()
@@ -316,11 +334,16 @@ def test_a_training_goes_on_where_it_stood(data, tmp_path, options):
 EARLY = {"patience": 2, "validation_fraction": 0.3, "epochs": 12, "learning_rate": 0.05}
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 3, "last"])
-def test_early_stopping_goes_on_where_it_stood(data, tmp_path, epoch):
+@pytest.fixture(scope="module")
+def undisturbed(data):
     # Labels without meaning: the validation loss is lowest soon.
-    X, y = data[0], np.random.default_rng(0).permutation(data[1])
-    undisturbed = member(**EARLY).fit(X, y)
+    y = np.random.default_rng(0).permutation(data[1])
+    return y, member(**EARLY).fit(data[0], y)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3, "last"])
+def test_early_stopping_goes_on_where_it_stood(data, tmp_path, epoch, undisturbed):
+    X, (y, undisturbed) = data[0], undisturbed
     losses = undisturbed.history_["val_loss"]
     assert 4 <= len(losses) < 12
     kept = member(**EARLY, checkpoint=tmp_path)
@@ -338,8 +361,7 @@ def test_a_training_that_diverges_says_so_with_a_checkpoint_as_well(data, tmp_pa
             wild.fit(*data[:2])
 
 
-def test_a_finished_training_is_not_repeated(data, tmp_path):
-    first = member(checkpoint=tmp_path).fit(*data[:2])
+def test_a_finished_training_is_not_repeated(data, first, tmp_path):
     again = member(checkpoint=tmp_path, callbacks=stopping_after(0)).fit(*data[:2])
     assert_equal_weights(first, again)
 
@@ -351,9 +373,8 @@ def test_a_checkpoint_is_found_without_a_seed(data, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["seed", "epochs", "labels", "images", "weights"])
-def test_other_trainings_do_not_meet(data, tmp_path, change):
+def test_other_trainings_do_not_meet(data, first, tmp_path, change):
     X, y, _ = data
-    first = member(checkpoint=tmp_path).fit(X, y)
     other, weight = member(checkpoint=tmp_path), None
     if change == "seed":
         other.set_params(random_state=1)
@@ -371,8 +392,7 @@ def test_other_trainings_do_not_meet(data, tmp_path, change):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "foreign", "another kind"])
-def test_a_damaged_checkpoint_is_set_aside(data, tmp_path, damage):
-    first = member(checkpoint=tmp_path).fit(*data[:2])
+def test_a_damaged_checkpoint_is_set_aside(data, first, tmp_path, damage):
     (path,) = tmp_path.glob("*.checkpoint")
     content = bytearray(path.read_bytes())
     if damage == "flip":
@@ -388,8 +408,7 @@ def test_a_damaged_checkpoint_is_set_aside(data, tmp_path, damage):
     assert len(list(tmp_path.glob("*.damaged"))) == 1
 
 
-def test_a_checkpoint_that_cannot_be_read_now_stays(data, tmp_path, monkeypatch):
-    first = member(checkpoint=tmp_path).fit(*data[:2])
+def test_a_checkpoint_that_cannot_be_read_now_stays(data, first, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("io.FileIO", Mock(side_effect=OSError(errno.EMFILE, "Too many open files")))
         with pytest.raises(ModelFileError, match="Too many open files"):
@@ -550,17 +569,15 @@ def test_views_that_show_nothing_are_refused(data, name, value):
         member(**{name: value}).fit(*data[:2])
 
 
-def test_what_does_not_fit_into_memory_goes_to_a_folder(data):
+def test_what_does_not_fit_into_memory_goes_to_a_folder(data, plain):
     small = FeatureStore(max_bytes=20_000)
-    roomy = member().fit(*data[:2])
     tight = member(store=small).fit(*data[:2])
-    assert_equal_weights(roomy, tight)
+    assert_equal_weights(plain, tight)
     assert small.nbytes <= 20_000
-    np.testing.assert_array_equal(tight.predict_proba(data[0]), roomy.predict_proba(data[0]))
+    np.testing.assert_array_equal(tight.predict_proba(data[0]), plain.predict_proba(data[0]))
 
 
 def test_a_full_disk_is_noticed_before_anything_is_computed(data, tmp_path, monkeypatch, passes):
-    import shutil
     from collections import namedtuple
 
     usage = namedtuple("usage", "total used free")
