@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -29,7 +31,16 @@ def _shaken(model):
     return model
 
 
+def _small_densenet():
+    """As DenseNet121, with an eighth of its blocks."""
+    made_by = importlib.import_module(keras.applications.DenseNet121.__module__)
+    options = {"include_top": False, "weights": None, "pooling": "avg"}
+    return made_by.DenseNet([2, 2, 2, 2], input_shape=(32, 32, 3), **options)
+
+
 def _network(name: str):
+    if name == "densenet":
+        return _shaken(_small_densenet())
     from skinensemble.backbones import get_backbone
 
     return _shaken(get_backbone(name).build(weights=None, image_size=32))
@@ -41,7 +52,7 @@ def _network(name: str):
         ("mobilenet_v2_035", 1),
         pytest.param("efficientnet_lite0", 1, marks=pytest.mark.slow),
         pytest.param("resnet50", 1, marks=pytest.mark.slow),
-        pytest.param("densenet121", 0.4, marks=pytest.mark.slow),
+        pytest.param("densenet", 0.4, marks=pytest.mark.slow),
     ],
 )
 def test_it_is_the_same_function_of_the_same_variables(name, share):
@@ -51,7 +62,7 @@ def test_it_is_the_same_function_of_the_same_variables(name, share):
     left = sum(isinstance(layer, folded_class()) for layer in folded.layers)
     assert left >= share * norms > 0
     images = rng.normal(size=(2, *model.input_shape[1:])).astype(np.float32)
-    ours, theirs = folded.predict(images, verbose=0), model.predict(images, verbose=0)
+    ours, theirs = (keras.ops.convert_to_numpy(one(images)) for one in (folded, model))
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * np.abs(theirs).max())
     assert {id(v) for v in folded.trainable_variables} == {id(v) for v in model.trainable_variables}
     assert {id(v) for v in folded.variables} == {id(v) for v in model.variables}
