@@ -26,6 +26,13 @@ code = main()
 print("tensorflow" in sys.modules, file=sys.stderr)
 sys.exit(code)
 """
+CHOOSE = """
+import sys
+from skinensemble import cli
+from skinensemble.cli._light import go_light, is_light
+go_light(cli._parser().parse_args(sys.argv[1:]))
+print(is_light())
+"""
 FAIL = """
 from skinensemble.engines import _openvino
 def refuse(*_):
@@ -46,25 +53,22 @@ def saved(tmp_path_factory) -> Path:
     return path
 
 
-def predict(model, images, *options, before=""):
-    """The rows that a new process prints, and whether it loaded TensorFlow."""
+def python(code, *arguments):
+    """A new process that has chosen no backend, and ended well."""
     environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            RUN.format(before=before),
-            "predict",
-            model,
-            *images,
-            "--json",
-            *options,
-        ],
+        [sys.executable, "-c", code, *arguments],
         env=environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def predict(model, images, *options, before=""):
+    """The rows that a new process prints, and whether it loaded TensorFlow."""
+    done = python(RUN.format(before=before), "predict", model, *images, "--json", *options)
     return json.loads(done.stdout)["images"], done.stderr.splitlines()[-1] == "True"
 
 
@@ -94,11 +98,17 @@ def test_an_openvino_that_is_too_old_is_left_alone(monkeypatch):
     assert not is_light()
 
 
+@pytest.mark.parametrize(("engine", "light"), [("keras", "False"), ("auto", "True")])
+def test_keras_by_name_takes_tensorflow(engine, light):
+    arguments = ["predict", "MODEL", "IMAGE", "--engine", engine]
+    assert python(CHOOSE, *arguments).stdout.split() == [light]
+
+
 @pytest.mark.slow
-def test_keras_by_name_and_what_openvino_cannot_run(saved, folder):
+def test_what_openvino_cannot_run_is_run_by_keras(saved, folder):
     image = str(next(folder.glob("mel/*.png")))
-    (plain,), heavy = predict(saved, [image], "--engine", "keras")
-    assert heavy
     (again,), heavy = predict(saved, [image], before=FAIL)
     assert not heavy  # the first process; the one that answered is its child
-    assert again["p_malignant"] == pytest.approx(plain["p_malignant"], abs=1e-4)
+    with config_context(engine="keras"):
+        (plain,) = load(saved).malignant_proba([image])
+    assert again["p_malignant"] == pytest.approx(plain, abs=1e-4)
