@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,28 +27,41 @@ _DEAF = """
     lock(one)
 """
 
+# The command, in a process that knows a small backbone as well.
+RUN = """
+import sys
+from skinensemble.cli import main
+import tests.tiny_backbone
+sys.exit(main())
+"""
+TINY = ["--backbone", "tiny_transfer", "--weights", "tiny_transfer=none"]
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="locks of C differ")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("busy", [_LOST, _DEAF], ids=["lost", "deaf"])
-def test_what_is_told_to_end_ends_though_nobody_hears_it(name, busy):
+def test_what_is_told_to_end_ends_though_nobody_hears_it():
     script = (
         "import ctypes, sys, time\n"
         "from skinensemble.cli import backbones, main\n"
-        f"def run(args):\n    print('at work', flush=True)\n{busy}\n"
+        "def run(args):\n    print('at work', flush=True)\n{}\n"
         "backbones.run, sys.argv[1:] = run, ['backbones']\n"
         "sys.exit(main())\n"
     )
-    child = _start([sys.executable, "-c", script])
+    signals = [signal.SIGINT, signal.SIGTERM] * 2
+    # All at once: most of the time is waiting for those that hear nothing.
+    busy = [_LOST, _LOST, _DEAF, _DEAF]
+    told = [_start([sys.executable, "-c", script.format(one)]) for one in busy]
     try:
-        assert child.stdout.readline() == "at work\n"
-        os.kill(child.pid, getattr(signal, name))
+        assert [child.stdout.readline() for child in told] == ["at work\n"] * 4
         start = time.monotonic()
-        _, error = child.communicate(timeout=60)
+        for child, number in zip(told, signals, strict=True):
+            os.kill(child.pid, number)
+        errors = [child.communicate(timeout=60)[1] for child in told]
         assert time.monotonic() - start < 30
     finally:
-        _end(child)
-    assert (child.returncode, error) == (130, "skinensemble: stopped\n")
+        for child in told:
+            _end(child)
+    assert [child.returncode for child in told] == [130] * 4
+    assert errors == ["skinensemble: stopped\n"] * 4
 
 
 def test_a_child_that_is_told_to_end_does_not_end_its_parent():
@@ -97,10 +111,9 @@ def test_what_fails_because_of_a_signal_was_stopped():
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_training_that_is_told_to_end_keeps_its_checkpoint(name, folder, tmp_path):
     kept = tmp_path / "kept"
-    options = ["--backbone", "mobilenet_v2_035", "--weights", "mobilenet_v2_035=none"]
-    options += ["--image-size", "32", "--unfreeze", "1", "--views", "1", "--epochs", "1000"]
+    options = [*TINY, "--unfreeze", "1", "--views", "1", "--epochs", "1000"]
     options += ["--folds", "2", "--checkpoint", str(kept), "--output", str(tmp_path / "m.h5")]
-    child = _start([sys.executable, "-m", "skinensemble", "train", str(folder), *options])
+    child = _start([sys.executable, "-c", RUN, "train", str(folder), *options])
     try:
         end = time.monotonic() + 120
         while not (kept.is_dir() and any(kept.glob("*.checkpoint"))):
@@ -122,17 +135,14 @@ def test_a_training_that_is_told_to_end_keeps_its_checkpoint(name, folder, tmp_p
 def test_what_is_told_to_end_does_not_wait_for_a_network(folder, tmp_path):
     script = (
         "import sys, time\n"
-        "from skinensemble.cli import main\n"
         "from skinensemble.features import Extractor\n"
         "def slow(self, batch):\n"
         "    print('in the network', file=sys.__stdout__, flush=True)\n"
         "    time.sleep(100)\n"
         "Extractor._predict = slow\n"
-        "sys.exit(main())\n"
     )
-    command = ["train", str(folder), "--backbone", "mobilenet_v2_035", "--image-size", "32"]
-    command += ["--weights", "mobilenet_v2_035=none", "--output", str(tmp_path / "m.h5")]
-    child = _start([sys.executable, "-c", script, *command])
+    command = ["train", str(folder), *TINY, "--output", str(tmp_path / "m.h5")]
+    child = _start([sys.executable, "-c", script + RUN, *command])
     try:
         while child.stdout.readline() != "in the network\n":
             assert child.poll() is None
@@ -149,6 +159,7 @@ def test_what_is_told_to_end_does_not_wait_for_a_network(folder, tmp_path):
 def _start(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
+        cwd=Path(__file__).parents[2],  # where it finds the tests' own backbone
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
