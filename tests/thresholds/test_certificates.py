@@ -77,19 +77,19 @@ def test_the_exact_interval_covers_the_share_as_often_as_it_says():
 
 
 @pytest.mark.parametrize("n_lesions", [59, 60, 100, 200, 500])
-@pytest.mark.parametrize("target", [0.95, 0.9, 0.8])
-def test_the_certified_threshold_keeps_its_promise_and_the_naive_one_does_not(n_lesions, target):
+def test_the_certified_threshold_keeps_its_promise_and_the_naive_one_does_not(n_lesions):
     rng = np.random.default_rng(n_lesions)
     # The share of malignant lesions below a score is the score itself: truth is known exactly.
     scores = np.sort(rng.random((DRAWS, n_lesions)), axis=1)
-    certified = scores[:, allowed_misses(n_lesions, target)]
-    for draw in range(0, DRAWS, 400):
-        threshold = certify_threshold(scores[draw], np.ones(n_lesions), minimum=target)
-        assert threshold.threshold == certified[draw]
     error = 3 * np.sqrt(0.05 * 0.95 / DRAWS)
-    assert np.mean(certified > 1 - target) <= 0.05 + error
-    naive = scores[:, round((1 - target) * n_lesions)]
-    assert np.mean(naive > 1 - target) > 0.5
+    for target in (0.95, 0.9, 0.8):
+        certified = scores[:, allowed_misses(n_lesions, target)]
+        for draw in range(0, DRAWS, 400):
+            threshold = certify_threshold(scores[draw], np.ones(n_lesions), minimum=target)
+            assert threshold.threshold == certified[draw]
+        assert np.mean(certified > 1 - target) <= 0.05 + error
+        naive = scores[:, round((1 - target) * n_lesions)]
+        assert np.mean(naive > 1 - target) > 0.5
 
 
 def test_four_views_a_lesion_count_once():
