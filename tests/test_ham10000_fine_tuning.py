@@ -28,10 +28,12 @@ def test_what_is_tuned_beats_what_is_frozen(ham10000, imagenet_weights, tmp_path
             weights=weights,
             image_size=128,
             unfreeze=unfreeze,
+            views=2,
+            epochs=5,
             store=tmp_path,
             random_state=0,
         ).fit(X[train], y[train], groups=lesions[train])
         scores = member.predict_proba(X[test])[:, 1]
         found[unfreeze] = roc_auc_score(y[test] == "malignant", scores)
     assert found[0.4] > 0.8
-    assert found[0.4] > found[None] - 0.01
+    assert found[0.4] > found[None]
