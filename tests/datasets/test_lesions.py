@@ -289,8 +289,8 @@ def test_colours_alone_tell_something_but_not_everything():
 def test_a_linear_probe_on_real_features_is_good_but_not_perfect(imagenet_weights):
     import keras
 
-    size = 160
-    data = make_lesions(300, size=size, random_state=0)
+    size = 128
+    data = make_lesions(300, images_per_lesion=1, size=size, random_state=0)
     network = keras.applications.MobileNetV2(
         include_top=False, pooling="avg", weights=None, input_shape=(size, size, 3)
     )
