@@ -27,6 +27,7 @@ _ONLY = {
     "other": ("isic",),
     "lesions": ("isic", "folder"),
     "split": ("ham10000", "dermamnist"),
+    "report": ("ham10000", "isic", "folder"),
 }
 
 

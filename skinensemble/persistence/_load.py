@@ -59,7 +59,9 @@ def _explained(path: str) -> Iterator[None]:
         raise
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         why = getattr(error, "strerror", None) or str(error)
-        remedy = "give the path of a file that save() wrote"
+        there = isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+        given = "give the path of a file that save() wrote"
+        remedy = "see that it can be read, and load it again" if there else given
         raise ModelFileError(message("cannot load", path, why, remedy)) from error
     except MemoryError as error:
         remedy = "load it on a machine with more memory"

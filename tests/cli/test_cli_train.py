@@ -100,6 +100,7 @@ def test_hold_out_keeps_whole_lesions_and_is_the_benchmark_split(train_args):
         (["--format", "isic"], r"--groundtruth: not given"),
         (["--format", "ham10000"], r"option: --lesions – the data are read as ham10000"),
         (["--format", "dermamnist", "--lesions", ""], r"DermaMNIST: .*no such file"),
+        (["--format", "dermamnist", "--lesions", "", "--report", "x"], r"option: --report – the"),
     ],
 )
 def test_refused_before_training(train_args, tmp_path, capsys, monkeypatch, extra, text):

@@ -411,7 +411,7 @@ def test_a_damaged_checkpoint_is_set_aside(data, first, tmp_path, damage):
 def test_a_checkpoint_that_cannot_be_read_now_stays(data, first, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("io.FileIO", Mock(side_effect=OSError(errno.EMFILE, "Too many open files")))
-        with pytest.raises(ModelFileError, match="Too many open files"):
+        with pytest.raises(ModelFileError, match="Too many open files – see that it can be read"):
             member(checkpoint=tmp_path).fit(*data[:2])
     assert not list(tmp_path.glob("*.damaged"))
     again = member(checkpoint=tmp_path, callbacks=stopping_after(0)).fit(*data[:2])
