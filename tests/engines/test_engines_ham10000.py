@@ -28,7 +28,7 @@ def lesions(ham10000):
 def cascade(lesions, imagenet_weights):
     weights = {"mobilenet_v2": imagenet_weights / "mobilenet_v2_1.0_224_notop.weights.h5"}
     X, y, groups = lesions[0]
-    built = make_cascade(*NAMES, weights=weights, image_size=128, cv=2, random_state=0)
+    built = make_cascade(*NAMES, weights=weights, cv=2, random_state=0)
     return built.fit(X, y, groups=groups)
 
 
