@@ -52,7 +52,7 @@ def test_a_killed_training_ends_as_an_undisturbed_one(tmp_path):
         while newest(folder) == before:  # it has not gone on yet
             assert child.poll() is None and time.monotonic() < end
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.5))
+        time.sleep(moments.uniform(0, 0.25))
         child.send_signal(signal.SIGKILL)
         killed += child.wait(60) == -signal.SIGKILL
     assert killed == 4
