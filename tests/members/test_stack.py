@@ -97,7 +97,7 @@ def test_a_callback_may_train_another_head(data):
         def on_epoch_end(self, epoch, logs=None):
             DenseHead(**HEAD | {"epochs": 1}).fit(*data)
 
-    alone = DenseHead(**HEAD | {"epochs": 2.0}).fit(*data)
+    alone = DenseHead(**HEAD | {"epochs": 2}).fit(*data)
     disturbed = DenseHead(**HEAD | {"epochs": 2, "callbacks": [Other()]}).fit(*data)
     np.testing.assert_array_equal(alone.predict_proba(data[0]), disturbed.predict_proba(data[0]))
 
