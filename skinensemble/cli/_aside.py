@@ -65,12 +65,18 @@ def add_hold_out(group) -> None:
 
 
 def check_malignant(args: argparse.Namespace, data: Data) -> None:
-    """Refuse codes that the data do not have."""
+    """Refuse codes that the data do not have, and data of which nobody says what is malignant."""
     import numpy as np
 
     from skinensemble.exceptions import InputError, first_few, message
+    from skinensemble.taxonomy import DIAGNOSES
 
     known = np.unique(data.target).tolist()
+    foreign = [label for label in known if label not in DIAGNOSES]
+    if foreign and args.malignant is None:
+        why = "no codes of HAM10000, so that only you know which of them are malignant"
+        remedy = "pass --malignant with all that are, such as --malignant mel,bcc,scc"
+        raise InputError(message("diagnoses", first_few(foreign), why, remedy))
     unknown = [code for code in args.malignant or () if code not in known]
     if unknown:
         why = f"the data have {first_few(known)}"

@@ -33,7 +33,7 @@ class VerdictTable:
         names = [Path(file).name for file in files]
         # File names alone, where they tell the files apart.
         self._full = len(set(names)) != len(set(files))
-        longest = max(map(len, ["file", *(files if self._full else names)]))
+        longest = max(map(len, ["file", *map(self._shown, files)]))
         codes = max(len(str(label)) + 1 for label in cascade.classes_)
         self._widths = [longest, 9, 11, max(9, codes), 14, 13]
         titles = [one.replace("p ", "~ ") if early else one for one in _TITLES]
@@ -41,7 +41,7 @@ class VerdictTable:
 
     def add(self, row: Row) -> None:
         """Print one row."""
-        name = row["file"] if self._full else Path(row["file"]).name
+        name = self._shown(row["file"])
         if row["status"] != "ok":
             self._print([name, "not read", "", "", "", ""])
             return
@@ -50,6 +50,11 @@ class VerdictTable:
         agree = f"{round(row['agreement'] * len(votes))} of {len(votes)}"
         which = f"{row['diagnosis'] or ''}{'?' if row['referred'] == 'diagnosis' else ''}"
         self._print([name, row["verdict"], _digits(row["p_malignant"]), which, p, agree])
+
+    def _shown(self, file: str) -> str:
+        from skinensemble.images._problems import printable
+
+        return printable(file if self._full else Path(file).name)
 
     def _print(self, cells: list[str]) -> None:
         right = (2, 4)

@@ -15,6 +15,7 @@ from typing import Any
 
 __all__ = [
     "UsageError",
+    "add_seed",
     "columns",
     "comma_list",
     "count",
@@ -79,6 +80,17 @@ def comma_list(text: str) -> list[str]:
     if not all(values):
         raise argparse.ArgumentTypeError(f"empty value in {text!r}")
     return values
+
+
+def add_seed(group) -> None:
+    """Add ``--seed``."""
+    group.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {2**32 - 1}")
+    return int(text)
 
 
 def duration(text: str) -> float:

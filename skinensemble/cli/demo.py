@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from skinensemble.cli._screen import load_keras
+from skinensemble.cli._screen import add_seed, load_keras
 
 __all__ = ["add_parser", "run"]
 
@@ -28,7 +28,7 @@ def add_parser(commands, **options) -> None:
     parser.add_argument(
         "--small", action="store_true", help="one backbone, few lesions: half a minute"
     )
-    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    add_seed(parser)
     parser.set_defaults(run=run)
 
 

@@ -22,6 +22,7 @@ from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._outputs import add_force, check_output
 from skinensemble.cli._screen import (
     UsageError,
+    add_seed,
     comma_list,
     duration,
     load_keras,
@@ -137,7 +138,7 @@ def _add_run(group) -> None:
     add_hold_out(group)
     group.add_argument("--store", metavar="DIR", help="folder that keeps features between runs")
     add_engine_options(group)
-    group.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    add_seed(group)
     group.add_argument(
         "--output",
         default="search",

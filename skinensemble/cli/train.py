@@ -18,7 +18,7 @@ from skinensemble.cli._data import Data, add_data_options, load_data
 from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._limits import add_limit_options, chosen_limits, how_to_go_on
 from skinensemble.cli._outputs import add_force, check_output
-from skinensemble.cli._screen import UsageError, load_keras, progress_on_stderr
+from skinensemble.cli._screen import UsageError, add_seed, load_keras, progress_on_stderr
 
 __all__ = ["add_parser", "run"]
 
@@ -120,7 +120,7 @@ def _add_run_options(group) -> None:
         " on there after it was killed",
     )
     add_limit_options(group)
-    group.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    add_seed(group)
     group.add_argument(
         "--output", default="cascade.h5", metavar="FILE", help="(default: cascade.h5)"
     )

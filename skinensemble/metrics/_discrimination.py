@@ -22,8 +22,9 @@ def confusion_figures(
     Returns
     -------
     dict
-        ``"accuracy"``, ``"balanced_accuracy"`` (classes that do not occur are left out) of shape
-        (n_rows,), and ``"recall"`` of shape (n_rows, n_classes).
+        ``"accuracy"``, ``"balanced_accuracy"`` of shape (n_rows,), and ``"recall"`` of shape
+        (n_rows, n_classes). Classes that do not occur in `y` are left out of the balanced
+        accuracy, which is NaN in rows in which one that does has no weight.
 
     Examples
     --------
@@ -36,8 +37,7 @@ def confusion_figures(
     found = weights @ (truth * (y == predicted)[:, None])
     with np.errstate(invalid="ignore"):
         recall = found / present
-    occurring = present > 0
-    balanced = np.where(occurring, recall, 0).sum(axis=1) / occurring.sum(axis=1)
+        balanced = recall[:, truth.any(axis=0)].mean(axis=1)
     accuracy = found.sum(axis=1) / weights.sum(axis=1)
     return {"accuracy": accuracy, "balanced_accuracy": balanced, "recall": recall}
 
@@ -89,12 +89,10 @@ def macro_auc(y: np.ndarray, proba: np.ndarray, weights: np.ndarray) -> np.ndarr
     Returns
     -------
     ndarray of shape (n_rows,)
-        Classes that do not occur in a row are left out of its mean.
+        Classes that do not occur in `y` are left out; NaN where one that does has no weight.
     """
-    areas = np.stack([auc(y == k, proba[:, k], weights) for k in range(proba.shape[1])])
-    defined = np.isfinite(areas)
-    with np.errstate(invalid="ignore"):
-        return np.where(defined, areas, 0).sum(axis=0) / defined.sum(axis=0)
+    areas = [auc(y == k, proba[:, k], weights) for k in np.unique(y)]
+    return np.mean(areas, axis=0)
 
 
 def predictive_values(sensitivity, specificity, prevalence) -> tuple[np.ndarray, np.ndarray]:

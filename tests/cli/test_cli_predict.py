@@ -256,6 +256,14 @@ def test_an_early_exit_does_not_know_all_probabilities(model, images, other, cap
     assert text in capsys.readouterr().err
 
 
+def test_a_name_that_would_break_the_table_is_quoted(model, folder, tmp_path, capsys):
+    odd = tmp_path / "new\nline.png"
+    odd.write_bytes(next(folder.glob("mel/*.png")).read_bytes())
+    assert main(["predict", str(model), str(odd)]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if "line.png" in line]
+    assert rows[0].startswith(r"'new\nline.png'")
+
+
 class TestResume:
     @pytest.fixture
     def files(self, folder) -> list[str]:

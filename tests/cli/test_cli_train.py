@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold
 
-from skinensemble import DenseHead
+from skinensemble import DenseHead, load
 from skinensemble.cli import main
 from skinensemble.cli._aside import hold_out
 from skinensemble.cli._data import load_data
@@ -114,9 +114,23 @@ def test_refused_before_training(train_args, tmp_path, capsys, monkeypatch, extr
     assert not path.exists()
 
 
+def test_who_names_diagnoses_otherwise_says_which_are_malignant(
+    train_args, folder, tmp_path, capsys
+):
+    own, path = tmp_path / "own", tmp_path / "m.h5"
+    shutil.copytree(folder, own)
+    (own / "mel").rename(own / "melanoma")
+    args = [str(own) if arg == str(folder) else arg for arg in train_args]
+    assert main([*args, "--output", str(path)]) == 1
+    assert "diagnoses: melanoma – no codes of HAM10000, so that" in capsys.readouterr().err
+    assert not path.exists()
+    assert main([*args, "--output", str(path), "--quiet", "--malignant", "melanoma,bcc"]) == 0
+    assert load(path).malignant_.tolist() == ["bcc", "melanoma"]
+
+
 @pytest.mark.parametrize(
     "extra",
-    [["--weights", "vgg16"], ["--hold-out", "0.7"], ["--malignant", "mel,,bcc"], ["--folds", "x"]],
+    [["--weights", "vgg16"], ["--hold-out", "0.7"], ["--malignant", "mel,,bcc"], ["--seed", "-1"]],
 )
 def test_unusable_values_are_wrong_usage(train_args, extra):
     assert main([*train_args, *extra]) == 2

@@ -126,6 +126,14 @@ def test_classes_that_do_not_occur_are_left_out():
     assert macro_auc(np.array([0, 0, 2]), proba, np.ones((1, 3))) == [1.0]
 
 
+def test_a_resample_without_a_class_says_nothing_of_all_classes():
+    y, proba = np.array([0, 0, 1, 2]), np.eye(3)[[0, 0, 1, 1]]
+    weights = np.array([[1, 1, 1, 1], [1, 2, 1, 0], [0, 0, 3, 1]])
+    balanced = confusion_figures(y, np.zeros(4, int), 3, weights)["balanced_accuracy"]
+    np.testing.assert_array_equal(balanced, [1 / 3, np.nan, np.nan])
+    assert np.isnan(macro_auc(y, proba, weights)).tolist() == [False, True, True]
+
+
 def test_one_class_has_no_auc():
     assert np.isnan(auc(np.array([True, True]), np.array([0.1, 0.2]), np.ones((2, 2)))).all()
 
