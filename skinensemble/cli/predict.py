@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         return start_again()
     if isic is not None:
         _check_isic(cascade.classes_)
+    _warn_of_prevalence(cascade, args)
     how = {"resume": args.resume, "early": args.early_exit}
     results = None if output is None else VerdictCsv(output, cascade, **how)
     if results is not None:
@@ -129,6 +130,14 @@ def _check_early_exit(args: argparse.Namespace) -> None:
     if args.early_exit and (args.isic is not None or args.prevalence == "estimate"):
         why = "it needs the probabilities that an early exit does not work out"
         raise UsageError(message("--early-exit", f"with {other}", why, "leave out one of them"))
+
+
+def _warn_of_prevalence(cascade, args: argparse.Namespace) -> None:
+    if args.prevalence is not None and cascade.triage_.calibration is None:
+        why = "the cascade is not calibrated, so what is restated was too high or too low before"
+        remedy = "train it with --calibration platt or isotonic"
+        text = message("--prevalence", args.prevalence, why, remedy)
+        warnings.warn(text, UserWarning, stacklevel=2)
 
 
 def _check_same_model(results: VerdictCsv, cascade, args: argparse.Namespace) -> None:

@@ -181,8 +181,10 @@ def test_predict_restates_for_a_prevalence(model, images, capsys):
     shown = []
     for options in ([], ["--prevalence", "0.01"], ["--prevalence", "estimate"]):
         assert main(["predict", str(model), *images, "--json", *options]) == 0
-        rows = json.loads(capsys.readouterr().out)["images"]
+        streams = capsys.readouterr()
+        rows = json.loads(streams.out)["images"]
         shown.append(np.array([row["p_malignant"] for row in rows]))
+        assert ("the cascade is not calibrated" in streams.err) == bool(options)
     assert (shown[1] < shown[0]).all()
     for text in ("3", "abc"):
         assert main(["predict", str(model), *images, "--prevalence", text]) == 2
