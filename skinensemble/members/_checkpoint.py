@@ -72,8 +72,6 @@ class Checkpoint:
                 shapes = [tuple(one.shape) for one in model.weights]
                 self.best = [container.read(f"best{i:04d}", shape=s) for i, s in enumerate(shapes)]
         except ModelFileError as error:
-            if isinstance(error.__cause__, OSError | MemoryError):
-                raise  # what cannot be read now may be sound
             self.done = False
             set_aside(self.path, error, "the training starts again")
             return {}
@@ -164,7 +162,15 @@ def _plain(part: Any) -> Any:
 
 
 def set_aside(path: Path, error: ModelFileError, outcome: str) -> None:
-    """Keep a damaged file under another name, with a warning that says what happens now."""
+    """Keep a damaged file under another name, with a warning that says what happens now.
+
+    Raises
+    ------
+    ModelFileError
+        The error itself, where the file cannot be read for the moment: it may be sound.
+    """
+    if isinstance(error.__cause__, OSError | MemoryError):
+        raise error
     with contextlib.suppress(OSError):
         path.replace(path.with_suffix(".damaged"))
     why = f"it cannot be used ({error})"

@@ -137,8 +137,6 @@ class Records:
         except ModelFileError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return None
-            if isinstance(error.__cause__, OSError | MemoryError):
-                raise  # the file may be whole
             set_aside(path, error, "the trial is done again")
             return None
         return Trial(name, share, float(container.config.get("seconds", 0)), ballots)
