@@ -16,7 +16,7 @@ import argparse
 import time
 
 import numpy as np
-from fine_tuning import MALIGNANT, RECIPE, add_recipe, load_data, resampled
+from fine_tuning import MALIGNANT, add_recipe, chosen, load_data, resampled
 from sklearn.model_selection import StratifiedGroupKFold
 
 from skinensemble import Stage, TransferClassifier, set_config
@@ -92,7 +92,7 @@ def train(args: argparse.Namespace, name: str, data):
         "store": args.store,
         "checkpoint": args.checkpoint,
         "random_state": 0,
-        **{option: getattr(args, option) for option in RECIPE},
+        **chosen(args),
     }
     member = TransferClassifier(args.backbone, **options | VARIANTS.get(name, {}))
     if name.startswith("three folds"):

@@ -69,7 +69,14 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     """Add what the recipe of fine-tuning was chosen for."""
     for name, kind in RECIPE.items():
         option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=kind, default="auto", help="instead of the recipe's")
+        parser.add_argument(
+            option, type=kind, default=argparse.SUPPRESS, help="instead of the recipe's"
+        )
+
+
+def chosen(args: argparse.Namespace) -> dict:
+    """Return what was asked for instead of the recipe."""
+    return {option: value for option, value in vars(args).items() if option in RECIPE}
 
 
 def resampled(y, proba, classes, weights) -> dict[str, np.ndarray]:
@@ -120,7 +127,7 @@ def make_member(args: argparse.Namespace, name: str) -> TransferClassifier:
         checkpoint=args.checkpoint,
         random_state=0,
         verbose=1,
-        **{option: getattr(args, option) for option in RECIPE},
+        **chosen(args),
     )
 
 
