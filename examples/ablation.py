@@ -42,6 +42,8 @@ VARIANTS = {
     "twice as much label smoothing": {"label_smoothing": 0.1},
     "mixup": {"mixup": 0.2},
     "moving average of the weights": {"ema": 0.99},
+    "the head learns first": {"head_warmup": 1},
+    "the head learns first, another seed": {"head_warmup": 1, "random_state": 1},
     "deep layers learn slower": {"layer_decay": 0.1},
     "half the batch": {"batch_size": 16, "learning_rate": 2.5e-4},
     "twice the batch": {"batch_size": 64, "learning_rate": 5e-4},

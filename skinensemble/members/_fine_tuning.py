@@ -146,8 +146,10 @@ def _optimizer(model, params, n_batches: int):
         warmup_target=params.learning_rate if warm else None,
         warmup_steps=warm,
     )
+    *body, head = [len(layer.trainable_variables) for layer in _trained(model)]
     optimizer = discriminative_adamw_class()(
         _rates(model, params.layer_decay),
+        starts=[round(params.head_warmup * n_batches)] * sum(body) + [0] * head,
         learning_rate=rate,
         weight_decay=params.weight_decay,
         use_ema=params.ema is not None,
@@ -161,11 +163,18 @@ def _optimizer(model, params, n_batches: int):
 
 def _rates(model, decay: float) -> list[float]:
     """Return for each weight by how much slower it learns than the head: deeper, slower."""
-    trained = [layer.trainable_variables for layer in model.layers if layer.trainable_variables]
+    trained = _trained(model)
     deepest = max(len(trained) - 1, 1)
     return [
-        decay ** (1 - place / deepest) for place, variables in enumerate(trained) for _ in variables
+        decay ** (1 - place / deepest)
+        for place, layer in enumerate(trained)
+        for _ in layer.trainable_variables
     ]
+
+
+def _trained(model) -> list:
+    """Return the layers that are trained, from the deepest to the head."""
+    return [layer for layer in model.layers if layer.trainable_variables]
 
 
 def _loss(params, counts: np.ndarray):

@@ -22,7 +22,7 @@ def _decay(optimizer, variables) -> None:
 
     for variable in variables if optimizer.weight_decay else ():
         if optimizer._use_weight_decay(variable):
-            rate = ops.cast(optimizer.learning_rate, variable.dtype)
+            rate = ops.cast(optimizer.learning_rate, variable.dtype) * optimizer.rate_of(variable)
             optimizer.assign_sub(variable, variable * optimizer.weight_decay * rate)
 
 
@@ -52,18 +52,26 @@ def penalised_adam_class():
 def discriminative_adamw_class():
     """Return the class of the optimizer of fine-tuning: AdamW with a learning rate per weight."""
     import keras
+    from keras import ops
 
     class DiscriminativeAdamW(keras.optimizers.AdamW):
-        """AdamW that multiplies the learning rate of each variable by a factor of its own."""
+        """AdamW that multiplies the learning rate of each variable by a factor of its own.
+
+        Each begins to learn at a step of its own, too.
+        """
 
         _backend_update_step, _apply_weight_decay = _update, _decay
 
-        def __init__(self, rates, **options):
+        def __init__(self, rates, starts, **options):
             super().__init__(**options)
-            self.rates = rates
+            self.rates, self.starts = rates, starts
+
+        def rate_of(self, variable):
+            place = self._get_variable_index(variable)
+            rate, start = self.rates[place], self.starts[place]
+            return ops.where(self.iterations < start, 0.0, rate) if start else rate
 
         def update_step(self, gradient, variable, learning_rate):
-            rate = self.rates[self._get_variable_index(variable)]
-            super().update_step(gradient, variable, learning_rate * rate)
+            super().update_step(gradient, variable, learning_rate * self.rate_of(variable))
 
     return DiscriminativeAdamW

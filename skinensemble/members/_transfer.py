@@ -83,6 +83,9 @@ validation_fraction, patience, callbacks, random_state, verbose
         With `unfreeze`: of AdamW [2]_; none on biases and normalisations.
     warmup : float, default=0.5
         With `unfreeze`: epochs in which the learning rate rises to its highest.
+    head_warmup : float, default=0.0
+        With `unfreeze`: epochs, of all, in which the head learns alone, so that what it begins with
+        does not distort the features of the backbone [6]_.
     layer_decay : float, default=1.0
         With `unfreeze`: factor by which the learning rate of the deepest trained layer is lower
         than that of the head, in between by degrees.
@@ -131,6 +134,8 @@ validation_fraction, patience, callbacks, random_state, verbose
     .. [4] A. K. Menon et al., "Long-tail learning via logit adjustment", ICLR 2021.
        arXiv:2007.07314
     .. [5] H. Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018. arXiv:1710.09412
+    .. [6] A. Kumar et al., "Fine-tuning can distort pretrained features and underperform
+       out-of-distribution", ICLR 2022. arXiv:2202.10054
 
     Examples
     --------
@@ -169,6 +174,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         patience=None,
         weight_decay=0.01,
         warmup=0.5,
+        head_warmup=0.0,
         layer_decay=1.0,
         label_smoothing=0.05,
         loss="cross_entropy",
@@ -204,6 +210,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         self.patience = patience
         self.weight_decay = weight_decay
         self.warmup = warmup
+        self.head_warmup = head_warmup
         self.layer_decay = layer_decay
         self.label_smoothing = label_smoothing
         self.loss = loss

@@ -252,6 +252,7 @@ def test_two_fits_are_equal_and_other_seeds_are_not(data):
         {"ema": 0.5},
         {"layer_decay": 0.1},
         {"warmup": 0.0},
+        {"head_warmup": 1},
         {"label_smoothing": 0.0},
         {"weight_decay": 0.5},
         {"weight_decay": 0.0},
@@ -289,6 +290,16 @@ def test_deeper_layers_learn_more_slowly():
     ]
     model = keras.Sequential([keras.Input((4, 4, 3)), *layers])
     assert _rates(model, 0.25) == [0.25, 0.25, 0.5, 1, 1]
+
+
+def test_the_head_learns_alone_as_long_as_it_is_told_to(data, plain):
+    start = plain.body_.network.upper.get_weights()
+    alone = member(head_warmup=6, epochs=6, learning_rate=0.05).fit(*data[:2])
+    for ours, before in zip(weights(alone), start, strict=False):
+        np.testing.assert_array_equal(ours, before)
+    assert alone.history_["loss"][-1] < alone.history_["loss"][0]
+    joined = member(head_warmup=1, learning_rate=0.05).fit(*data[:2])
+    assert any((a != b).any() for a, b in zip(weights(joined), start, strict=False))
 
 
 def test_early_stopping_looks_at_other_lesions(data):
