@@ -8,7 +8,12 @@ import numpy as np
 
 from skinensemble.taxonomy import SIDES
 
-__all__ = ["Prediction", "Verdict"]
+__all__ = ["Prediction", "Verdict", "digits"]
+
+
+def digits(p: float) -> str:
+    """Write a probability so that a small one can be told from none, and from a threshold."""
+    return f"{p:.3f}" if p >= 0.0005 or p == 0 else f"{p:.1e}"
 
 
 @dataclass(frozen=True)
@@ -63,14 +68,22 @@ class Verdict:
         return len(self.triage_votes) + len(self.diagnosis_votes)
 
     def __str__(self):
+        sign = "≈" if self.early else "="
         rule = "" if self.threshold is None else f", threshold {self.threshold:.3g}"
-        sign, members = ("≈", "members asked") if self.early else ("=", "members")
-        agree = f"{self.agreement:.0%} of the {members} agree"
-        text = f"{self.answer} (p {sign} {self.p_malignant:.3f}{rule}, {agree})"
+        text = f"{self.answer} (p malignant {sign} {digits(self.p_malignant)}{rule}{self._said()})"
         if self.diagnosis is None:
             return text
         leaning = "refer, perhaps " if self.referred else ""
-        return f"{text}: {leaning}{self.diagnosis} (p {sign} {self.p_diagnosis:.3f})"
+        given = f"p {sign} {digits(self.p_diagnosis)} if malignant"
+        return f"{text}: {leaning}{self.diagnosis} ({given})"
+
+    def _said(self) -> str:
+        votes = len(self.triage_votes)
+        if votes < 2:
+            return ""
+        members = "members asked" if self.early else "members"
+        side = SIDES[int(self.malignant)]
+        return f", {round(self.agreement * votes)} of {votes} {members} say {side}"
 
 
 @dataclass(frozen=True, eq=False)

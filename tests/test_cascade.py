@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from sklearn.naive_bayes import GaussianNB
 
 from skinensemble import Cascade, MajorityVote, SoftVote, Stage, ThresholdVote
 from skinensemble.exceptions import CertificateError, InputError, MemberError, UngroupedWarning
+from skinensemble.verdict import Verdict
 
 RULES = {
     "majority": MajorityVote(),
@@ -172,8 +175,18 @@ def test_one_sample_gets_the_verdict_it_gets_among_others(cascade, fresh):
 
 def test_a_verdict_reads_well(plain, fresh):
     texts = [str(v) for v in plain.verdicts(fresh[0])]
-    assert any(t.startswith("benign (p = 0.") and t.endswith("members agree)") for t in texts)
-    assert any(t.startswith("malignant (p = ") and "): mel (p = " in t for t in texts)
+    assert any(
+        re.fullmatch(r"benign \(p malignant = 0.*, \d of \d members say benign\)", t) for t in texts
+    )
+    assert any(t.startswith("malignant (p malignant = ") and "): mel (p = " in t for t in texts)
+
+
+def test_a_probability_can_be_told_from_its_threshold():
+    verdict = Verdict(malignant=True, p_malignant=2.4e-7, threshold=1.64e-8)
+    assert str(verdict) == "malignant (p malignant = 2.4e-07, threshold 1.64e-08)"
+    assert str(replace(verdict, p_malignant=0.0, malignant=False, threshold=None)) == (
+        "benign (p malignant = 0.000)"
+    )
 
 
 def test_both_stages_hold_out_the_same_lesions(cascade, data):

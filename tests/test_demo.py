@@ -146,6 +146,6 @@ def test_quickstart_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(QUICKSTART), run_name="__main__")
     said = capsys.readouterr().out
-    assert "rule: threshold" in said and said.count("members agree") == 8
+    assert "rule: threshold" in said and said.count("p malignant = ") == 8
     made = {"quickstart-cascade.h5", "verdicts.png", "rules.png"}
     assert made <= {path.name for path in tmp_path.iterdir()}

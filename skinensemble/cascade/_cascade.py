@@ -100,7 +100,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
     >>> members = [("bayes", GaussianNB()), ("forest", RandomForestClassifier(20))]
     >>> cascade = Cascade(Stage(members, voting="majority"), malignant=[2], random_state=0)
     >>> print(cascade.fit(X, y, groups=np.arange(len(y))).verdicts(X[-1:])[0])
-    malignant (p = 1.000, 100% of the members agree): 2 (p = 1.000)
+    malignant (p malignant = 1.000, 2 of 2 members say malignant): 2 (p = 1.000 if malignant)
     """
 
     def __init__(

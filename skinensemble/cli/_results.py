@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from skinensemble.exceptions import InputError, message
+from skinensemble.verdict import digits
 
 __all__ = ["VerdictCsv", "VerdictTable", "isic_line"]
 
@@ -49,7 +50,7 @@ class VerdictTable:
         votes = row["triage_votes"]
         agree = f"{round(row['agreement'] * len(votes))} of {len(votes)}"
         which = f"{row['diagnosis'] or ''}{'?' if row['referred'] == 'diagnosis' else ''}"
-        self._print([name, row["verdict"], _digits(row["p_malignant"]), which, p, agree])
+        self._print([name, row["verdict"], digits(row["p_malignant"]), which, p, agree])
 
     def _shown(self, file: str) -> str:
         from skinensemble.images._problems import printable
@@ -61,10 +62,6 @@ class VerdictTable:
         pairs = enumerate(zip(cells, self._widths, strict=True))
         aligned = [one.rjust(n) if at in right else one.ljust(n) for at, (one, n) in pairs]
         print("  ".join(aligned).rstrip(), flush=True)
-
-
-def _digits(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.0005 or p == 0 else f"{p:.1e}"
 
 
 class VerdictCsv:
