@@ -18,7 +18,7 @@ Every message reads ``<what>: <thing> – <why> – <what to do>``; :func:`messa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 __all__ = [
@@ -134,6 +134,28 @@ class UngroupedWarning(UserWarning):
 def message(what: str, thing: object, why: str, remedy: str) -> str:
     """Return ``<what>: <thing> – <why> – <remedy>``, the one form of every error text."""
     return f"{what}: {thing} – {why} – {remedy}"
+
+
+def check_choice(name: str, value: object, choices: Iterable) -> None:
+    """Refuse a value that is none of the choices.
+
+    Raises
+    ------
+    InputError
+        It names them.
+
+    Examples
+    --------
+    >>> check_choice("route", "soft", ("soft", "hard"))
+    >>> check_choice("route", "both", ("soft", "hard"))
+    Traceback (most recent call last):
+        ...
+    skinensemble.exceptions.InputError: route: 'both' – not one of 'soft', 'hard' – pass one of ...
+    """
+    choices = list(choices)
+    if not isinstance(value, Hashable) or value not in choices:
+        why = f"not one of {', '.join(map(repr, choices))}"
+        raise InputError(message(name, f"{value!r:.60}", why, "pass one of these"))
 
 
 def first_few(items: Iterable, limit: int = 10, show: Callable[[Any], str] = str) -> str:

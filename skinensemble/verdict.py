@@ -71,7 +71,7 @@ class Verdict:
         sign = "≈" if self.early else "="
         rule = "" if self.threshold is None else f", threshold {self.threshold:.3g}"
         text = f"{self.answer} (p malignant {sign} {digits(self.p_malignant)}{rule}{self._said()})"
-        if self.diagnosis is None:
+        if self.p_diagnosis is None:
             return text
         leaning = "refer, perhaps " if self.referred else ""
         given = f"p {sign} {digits(self.p_diagnosis)} if malignant"

@@ -170,7 +170,7 @@ def test_the_route_is_saved(tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"route": "both"}, r"^route: 'both' – not one of soft, hard – pass one of these"),
+        ({"route": "both"}, r"^route: 'both' – not one of 'soft', 'hard' – pass one of these"),
         ({"refer": 1.5}, r"^referral: min_accuracy=1.5 – not a number between 0 and 1"),
         ({"refer": "often"}, r"^refer: 'often' – not a number or a Referral"),
     ],

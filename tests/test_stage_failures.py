@@ -291,7 +291,7 @@ def test_a_member_that_fails_after_training_is_an_error_not_a_smaller_vote(data)
 @pytest.mark.parametrize(
     ("params", "text"),
     [
-        ({"on_error": "skip"}, r"on_error: 'skip' – not one of raise, drop – "),
+        ({"on_error": "skip"}, r"on_error: 'skip' – not one of 'raise', 'drop' – "),
         ({"min_members": 0}, r"min_members: 0 – not a number of members, of which there are 3"),
         ({"min_members": 4}, r"min_members: 4 – .* – pass 1 to 3"),
         ({"min_members": True}, r"min_members: True – "),

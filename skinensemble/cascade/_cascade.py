@@ -21,7 +21,7 @@ from skinensemble.cascade._stages import (
 from skinensemble.cascade._stream import stream
 from skinensemble.cascade._verdicts import follow
 from skinensemble.cascade._withhold import learn_referrals
-from skinensemble.exceptions import InputError, message
+from skinensemble.exceptions import check_choice
 from skinensemble.identity import group_copies
 from skinensemble.referral import resolve_referral
 from skinensemble.stage import EarlyDecision, Stage
@@ -374,9 +374,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         self.triage_referral_, self.diagnosis_referral_ = learn_referrals(self)
 
     def _check_params(self) -> None:
-        if self.route not in ROUTES:
-            why, remedy = f"not one of {', '.join(ROUTES)}", "pass one of these"
-            raise InputError(message("route", repr(self.route), why, remedy))
+        check_choice("route", self.route, ROUTES)
         if self.refer is not None:
             resolve_referral(self.refer)
         check_seconds(time_limit=self.time_limit)

@@ -14,6 +14,7 @@ from skinensemble.exceptions import (
     MemberWarning,
     SaveError,
     TimeLimitError,
+    check_choice,
     first_few,
     message,
 )
@@ -93,9 +94,7 @@ class Tolerance:
 
     def check(self, n_members: int) -> None:
         """Refuse values that cannot be used."""
-        if self.on_error not in ("raise", "drop"):
-            why = "not one of raise, drop"
-            raise InputError(message("on_error", repr(self.on_error), why, "pass one of these"))
+        check_choice("on_error", self.on_error, ("raise", "drop"))
         least = self.min_members
         whole = hasattr(least, "__index__") and not isinstance(least, bool)
         if not whole or not 1 <= least <= n_members:

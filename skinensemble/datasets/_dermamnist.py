@@ -13,7 +13,14 @@ import numpy as np
 
 from skinensemble.datasets._download import Remote, fetch
 from skinensemble.datasets._sheet import make_bunch
-from skinensemble.exceptions import DatasetError, InputError, UngroupedWarning, first_few, message
+from skinensemble.exceptions import (
+    DatasetError,
+    InputError,
+    UngroupedWarning,
+    check_choice,
+    first_few,
+    message,
+)
 from skinensemble.taxonomy import DIAGNOSES
 
 __all__ = ["load_dermamnist"]
@@ -112,11 +119,8 @@ def load_dermamnist(
     >>> images.shape, target.tolist()
     ((2, 28, 28, 3), ['mel', 'nv'])
     """
-    if split not in (*_SPLITS, "all") or size not in _NAMES:
-        thing, value = ("size", size) if split in (*_SPLITS, "all") else ("split", split)
-        choices = [*_NAMES] if thing == "size" else [*_SPLITS, "all"]
-        why = "there is no such one"
-        raise InputError(message(thing, repr(value), why, f"pass one of {first_few(choices)}"))
+    check_choice("split", split, (*_SPLITS, "all"))
+    check_choice("size", size, _NAMES)
     file = _locate(Path(path_or_npz).expanduser(), size, download)
     splits = _SPLITS if split == "all" else (split,)
     images, labels = _read(file, splits)

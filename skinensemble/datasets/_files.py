@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from skinensemble.exceptions import DatasetError, message
+from skinensemble.exceptions import DatasetError, first_few, message
 
 __all__ = ["FORMATS", "ImageIndex", "Match", "absolute", "as_folder", "names_of"]
 
@@ -84,9 +84,8 @@ class ImageIndex:
             why = "it holds no image, nor do its folders"
             remedy = "pass the right folder; unpack the images if they are still in an archive"
             if self.links:
-                why = (
-                    f"{len(self.links)} links in it lead out of it or nowhere, and are not followed"
-                )
+                shown = first_few((f"{name}: {why}" for name, why in sorted(self.links.items())), 3)
+                why = f"the links in it are not followed ({shown})"
                 remedy = "pass the folder that holds the images themselves, or link that as a whole"
             raise DatasetError(message("image folder", root, why, remedy))
         self._names = _keys(self.files, posixpath.basename)

@@ -11,7 +11,7 @@ from skinensemble.datasets._files import ImageIndex, absolute, as_folder
 from skinensemble.datasets._problems import Policy
 from skinensemble.datasets._sheet import Sheet
 from skinensemble.datasets._table import read_table
-from skinensemble.exceptions import DatasetError, InputError, message
+from skinensemble.exceptions import DatasetError, InputError, check_choice, message
 from skinensemble.taxonomy import DIAGNOSES
 
 __all__ = ["load_ham10000"]
@@ -130,9 +130,7 @@ def load_ham10000(
     (['mel', 'mel', 'nv'], ['HAM_1', 'HAM_1', 'HAM_2'])
     """
     policy = Policy(on_error, max_skipped, report)
-    if split not in _TABLES:
-        why = f"it is not one of {', '.join(map(repr, _TABLES))}"
-        raise InputError(message("split", repr(split), why, "pass one of them"))
+    check_choice("split", split, _TABLES)
     if download:
         _download(Path(path).expanduser(), split)
     root, table_path = _locate(path, split)

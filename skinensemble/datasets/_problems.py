@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from skinensemble.exceptions import DatasetError, InputError, first_few, message
+from skinensemble.exceptions import DatasetError, InputError, check_choice, first_few, message
 from skinensemble.tables import write_csv
 
 __all__ = ["DatasetProblem", "Policy"]
@@ -64,9 +64,7 @@ class Policy:
     report: str | os.PathLike | None
 
     def __post_init__(self) -> None:
-        if self.on_error not in ("raise", "skip"):
-            why = "it is neither 'raise' nor 'skip'"
-            raise InputError(message("on_error", repr(self.on_error), why, "pass one of the two"))
+        check_choice("on_error", self.on_error, ("raise", "skip"))
         if not (isinstance(self.max_skipped, int | float) and 0 <= self.max_skipped <= 1):
             why = "it is not a fraction of the rows"
             remedy = "pass a number from 0 to 1"

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from skinensemble._threads import limit_threads
-from skinensemble.engines._engine import check_choice
+from skinensemble.engines._engine import check_engine
 
 __all__ = ["config_context", "get_config", "set_config", "with_config"]
 
@@ -118,5 +118,5 @@ def _checked(engine: str | None, precision: str | None) -> dict[str, str]:
     """Return what was given, once it is clear that it can be had beside what is in force."""
     pairs = {"engine": engine, "precision": precision}.items()
     given = {name: value for name, value in pairs if value is not None}
-    check_choice(**get_config() | given)
+    check_engine(**get_config() | given)
     return given

@@ -10,9 +10,15 @@ import numpy as np
 from skinensemble._optional import is_absent
 from skinensemble.engines._keras import KerasRunner
 from skinensemble.engines._openvino import check_bfloat16, compile_network, import_openvino
-from skinensemble.exceptions import EngineError, InputError, MissingDependencyError, message
+from skinensemble.exceptions import (
+    EngineError,
+    InputError,
+    MissingDependencyError,
+    check_choice,
+    message,
+)
 
-__all__ = ["PRECISIONS", "EngineWarning", "Runner", "check_choice", "make_runner"]
+__all__ = ["PRECISIONS", "EngineWarning", "Runner", "check_engine", "make_runner"]
 
 _ENGINES = ("keras", "openvino", "auto")
 PRECISIONS = ("float32", "bfloat16")
@@ -38,7 +44,7 @@ class Runner(Protocol):
         """Return the rows of images, uint8 of shape (b, height, width, 3), as float32."""
 
 
-def check_choice(engine: str, precision: str) -> None:
+def check_engine(engine: str, precision: str) -> None:
     """Refuse what cannot be had, before any image is read.
 
     Raises
@@ -48,13 +54,8 @@ def check_choice(engine: str, precision: str) -> None:
     MissingDependencyError
         When the engine is not installed, or too old.
     """
-    for name, value, choices in (
-        ("engine", engine, _ENGINES),
-        ("precision", precision, PRECISIONS),
-    ):
-        if value not in choices:
-            remedy = f"pass one of {', '.join(map(repr, choices))}"
-            raise InputError(message(name, repr(value), "there is no such choice", remedy))
+    check_choice("engine", engine, _ENGINES)
+    check_choice("precision", precision, PRECISIONS)
     if precision == "bfloat16" and engine == "keras":
         why = "Keras runs frozen networks in float32"
         remedy = 'pass engine="openvino" as well'

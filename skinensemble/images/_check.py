@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from skinensemble.exceptions import InputError, message
+from skinensemble.exceptions import InputError, check_choice, message
 from skinensemble.images._files import read_bytes
 from skinensemble.images._problems import ImageProblem, Unreadable, problem_of, read_error
 from skinensemble.images._source import ImageSource, examine, path_of, sort_out
@@ -59,9 +59,7 @@ def check_images(
     >>> len(source), [str(problem) for problem in problems]
     (2, ['image 1 – it holds NaN – fill or leave it out'])
     """
-    if on_error not in ("raise", "skip"):
-        why, remedy = "there is no such choice", 'pass "raise" or "skip"'
-        raise InputError(message("on_error", repr(on_error), why, remedy))
+    check_choice("on_error", on_error, ("raise", "skip"))
     if report is not None and not Path(report).parent.is_dir():
         remedy = "make the folder first"
         raise InputError(message("report", report, "its folder does not exist", remedy))

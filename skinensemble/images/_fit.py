@@ -8,7 +8,7 @@ from numbers import Integral
 import numpy as np
 from PIL import Image
 
-from skinensemble.exceptions import InputError, message
+from skinensemble.exceptions import InputError, check_choice, message
 from skinensemble.images._pixels import to_rgb
 from skinensemble.images._problems import Unreadable
 
@@ -82,9 +82,7 @@ def checked_size(size: int | Sequence[int]) -> tuple[int, int]:
 
 def check_fit(fit: str) -> None:
     """Refuse a fit that does not exist."""
-    if fit not in FITS:
-        remedy = "choose one of " + ", ".join(FITS)
-        raise InputError(message("fit", repr(fit), "there is no such policy", remedy))
+    check_choice("fit", fit, FITS)
 
 
 def decoded_size(width: int, height: int, wanted: tuple[int, int], fit: str) -> tuple[int, int]:

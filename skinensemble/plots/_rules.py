@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skinensemble.exceptions import InputError, first_few, message
+from skinensemble.exceptions import InputError, check_choice, first_few, message
 from skinensemble.plots._style import BLUE, FAINT, GRID, INK, make_figure
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ def plot_rules(
     MissingDependencyError
         When matplotlib is not installed.
     """
-    if stage not in ("triage", "diagnosis"):
-        raise InputError(message("stage", repr(stage), "unknown", "pass 'triage' or 'diagnosis'"))
+    check_choice("stage", stage, ("triage", "diagnosis"))
     rows: list[Row] = getattr(report, stage)
     if figures is None:
         first = "sensitivity" if stage == "triage" else "accuracy"

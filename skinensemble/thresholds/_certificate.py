@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from skinensemble.exceptions import InputError, message
+from skinensemble.exceptions import check_choice
 from skinensemble.thresholds._bounds import allowed_misses, exact_interval, sensitivity_bound
 from skinensemble.thresholds._lesions import lesion_scores
 
@@ -162,9 +162,7 @@ def certify_threshold(
     >>> certify_threshold(scores, scores > 0.4).misses
     1
     """
-    if promised not in ("sensitivity", "specificity"):
-        why = "a certificate promises sensitivity or specificity"
-        raise InputError(message("promised", repr(promised), why, "choose one of the two"))
+    check_choice("promised", promised, ("sensitivity", "specificity"))
     reduced, truth = lesion_scores(scores, malignant, groups, lesion)
     positives, negatives = np.sort(reduced[truth]), np.sort(reduced[~truth])
     # Seen from the benign lesions everything is turned around.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from skinensemble.exceptions import InputError, first_few, message
+from skinensemble.exceptions import InputError, check_choice, first_few, message
 from skinensemble.validation import as_lesions
 
 __all__ = ["check_lesion", "lesion_scores"]
@@ -69,6 +69,4 @@ def _reduce(scores, index, truth, lesion: str) -> np.ndarray:
 
 def check_lesion(lesion) -> None:
     """Refuse an unknown way to put the images of a lesion together."""
-    if lesion not in ("worst", "highest", "mean"):
-        why, remedy = "not a way to put images together", 'choose "worst", "highest" or "mean"'
-        raise InputError(message("lesion", repr(lesion), why, remedy))
+    check_choice("lesion", lesion, ("worst", "highest", "mean"))

@@ -149,6 +149,13 @@ class SearchResult:
             proba[held] = rule.combine(ballots[held])
         return self._figure(proba)
 
+    @property
+    def chance_score(self) -> float:
+        """Score of the share of each class, answered whatever the image shows."""
+        y = self.data.targets
+        shares = np.bincount(y, minlength=len(self.data.classes)) / len(y)
+        return judge(self.scoring, y, np.tile(shares, (len(y), 1)))
+
     def compare(self, **options) -> Comparison:
         """Ask whether the committee beats its best member, each fold judged without having a say.
 
@@ -258,7 +265,8 @@ class SearchResult:
         return text_table(header, map(_cells, self.leaderboard))
 
     def _sentences(self) -> list[str]:
-        found = []
+        chance = f"{self.chance_score:.3f}"
+        found = [f"To answer the share of each class, whatever the image, scores {chance}."]
         failed = [place for place in self.leaderboard if place.outcome == "failed"]
         if failed:
             shown = first_few((f"{place.name}: {place.error}" for place in failed), 3)

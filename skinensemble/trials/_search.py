@@ -22,7 +22,7 @@ from skinensemble.images import ImageSource, check_images
 from skinensemble.trials._candidates import check_candidates
 from skinensemble.trials._records import Records
 from skinensemble.trials._result import SearchResult
-from skinensemble.trials._scoring import check_scoring
+from skinensemble.trials._scoring import check_scoring, scoring_name
 from skinensemble.trials._trial import Trial, TrialData, run_trial
 from skinensemble.validation import (
     check_groups,
@@ -309,7 +309,8 @@ class _Halving:
     def _keep(self, trial: Trial, share: float) -> Trial:
         self.records.write(trial)
         if self.verbose:
-            outcome = f"failed, {trial.error}" if trial.error else f"{self._score(trial):.4f}"
+            score = "" if trial.error else f"{scoring_name(self.scoring)} {self._score(trial):.4f}"
+            outcome = score or f"failed, {trial.error}"
             line = f"{100 * share:3.0f} %  {trial.name}: {outcome} ({trial.seconds:.1f} s)"
             print(line, flush=True)
         return trial

@@ -7,7 +7,7 @@ from scipy.special import expit, logit, softmax
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from skinensemble.exceptions import InputError, message
+from skinensemble.exceptions import InputError, check_choice, message
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.voting._ballots import TIE_TOLERANCE
 from skinensemble.voting._base import VotingRule
@@ -265,9 +265,7 @@ def calibrated(rule: VotingRule, method: str | None) -> VotingRule:
 
 
 def _check_method(method: str, n_classes: int) -> None:
-    if method not in METHODS:
-        known = ", ".join(METHODS)
-        raise InputError(message("calibration", repr(method), f"not one of {known}", "pass one"))
+    check_choice("calibration", method, METHODS)
     if method != "temperature" and n_classes != 2:
         why = f"it calibrates two classes, here are {n_classes}"
         raise InputError(message("calibration", method, why, 'use "temperature"'))

@@ -38,7 +38,7 @@ def test_search_shows_saves_and_judges(search_args, tmp_path, capsys):
     assert "Committee by greedy selection: " in streams.out
     assert f"Saved {folder / 'cascade.h5'}: trained on " in streams.out
     assert "kept aside" in streams.out and "Diagnosis: all types" in streams.out
-    assert " 33 %  cli_tiny, units=8x4: -" in streams.err
+    assert " 33 %  cli_tiny, units=8x4: neg_log_loss -" in streams.err
     assert {file.name for file in folder.iterdir()} == {
         *("trials", "search.json", "leaderboard.csv", "leaderboard.png", "cascade.h5"),
     }

@@ -369,6 +369,11 @@ def test_folders_that_are_no_data_set(tmp_path):
     touch(tmp_path, ["HAM10000_images_part_1.zip"])
     with pytest.raises(DatasetError, match=r"it holds no image, .* unpack the images"):
         load_ham10000(tmp_path)
+    for name, target in {"ISIC_1.jpg": "/elsewhere/1.jpg", "ISIC_2.jpg": "nothing.jpg"}.items():
+        (tmp_path / "images" / name).symlink_to(target)
+    said = r"ISIC_1.jpg: it leads out of the folder, .*ISIC_2.jpg: it leads nowhere"
+    with pytest.raises(DatasetError, match=said):
+        load_ham10000(tmp_path)
     (tmp_path / "HAM10000_metadata.csv").write_text("image,label\na,mel\n")
     with pytest.raises(DatasetError, match="no column 'image_id', 'lesion_id', 'dx'"):
         load_ham10000(tmp_path)

@@ -69,8 +69,8 @@ def test_a_function_takes_the_choices_with_it():
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({"engine": "onnx"}, r"engine: 'onnx' – there is no such choice – pass one of 'keras', 'o"),
-        ({"precision": "int8"}, r"precision: 'int8' – there is no such choice – pass one of 'floa"),
+        ({"engine": "onnx"}, r"engine: 'onnx' – not one of 'keras', 'openvino', 'auto' – "),
+        ({"precision": "int8"}, r"precision: 'int8' – not one of 'float32', 'bfloat16' – "),
         ({"precision": "bfloat16"}, r"Keras runs frozen networks in float32 – pass engine='openv"),
     ],
 )

@@ -310,7 +310,7 @@ def test_images_are_read_ahead_by_all_cores_but_not_far(paths, monkeypatch):
     ("arguments", "text"),
     [
         ((0,), "size: 0 – it is neither a positive int"),
-        ((8, "stretch"), "fit: 'stretch' – there is no such policy"),
+        ((8, "stretch"), "fit: 'stretch' – not one of "),
         ((8, "crop", 0), "batch_size: 0 – it is not a positive int"),
         ((8, "crop", True), "batch_size: True – "),
         ((8, "crop", 2.0), r"batch_size: 2\.0 – "),

@@ -247,6 +247,11 @@ def test_the_leaderboard_reads_and_is_written(found, tmp_path):
     text = str(found)
     assert text.startswith("10 candidates by neg_log_loss, higher is better (")
     assert f"| 1. {found.best_name}" in text and "|       33 % |" in text
+    shares = np.unique(Y, return_counts=True)[1] / len(Y)
+    chance = -log_loss(Y, np.tile(shares, (len(Y), 1)))
+    assert (
+        f"\n\nTo answer the share of each class, whatever the image, scores {chance:.3f}." in text
+    )
     assert "Committee by greedy selection: " in text and "judged on it: -0." in text
     path = tmp_path / "leaderboard.csv"
     found.to_csv(path)

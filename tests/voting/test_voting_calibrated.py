@@ -150,7 +150,7 @@ def test_two_classes_only(method):
 def test_an_unknown_method_is_refused():
     ballots, y = overconfident(60)
     with pytest.raises(
-        InputError, match=r"^calibration: 'beta' – not one of temperature, isotonic"
+        InputError, match=r"^calibration: 'beta' – not one of 'temperature', 'isotonic'"
     ):
         CalibratedVote(method="beta").fit(ballots, y)
 

@@ -189,7 +189,7 @@ def test_before_fit_it_says_so():
 
 
 def test_an_unknown_way_to_put_images_together_is_known_before_anything_is_trained():
-    with pytest.raises(InputError, match="lesion: 'wurst' – not a way to put images together"):
+    with pytest.raises(InputError, match="lesion: 'wurst' – not one of 'worst', 'highest', 'mean'"):
         ThresholdVote(lesion="wurst").check_targets(np.arange(200) % 2)
 
 
