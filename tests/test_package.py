@@ -189,7 +189,7 @@ def test_the_public_names_of_a_module_are_those_it_lists(module):
         if getattr(value, "__module__", "") == loaded.__name__ and not name.startswith("_")
     }
     if MODULES[module].name != "__init__.py":
-        assert own <= set(listed) | {"message", "first_few"}
+        assert own <= set(listed) | {"message", "first_few", "check_choice"}
 
 
 def loaded_by(code: str) -> set[str]:

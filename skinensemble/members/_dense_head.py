@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import copy
-import os
-import warnings
 from itertools import pairwise
-from numbers import Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_random_state, compute_sample_weight
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skinensemble.exceptions import InputError, MemberError, MemberWarning, message
+from skinensemble.exceptions import MemberError, message
 from skinensemble.members._network import build_head, fold_scaling
+from skinensemble.members._params import check_params
 from skinensemble.members._run_head import run_head
+from skinensemble.members._samples import class_weights, mean_one, validation_split
 from skinensemble.members._stack import Part, train_side_by_side
 from skinensemble.persistence._codec import (
     dump_feature_names,
@@ -28,7 +27,6 @@ from skinensemble.validation import (
     check_labels,
     check_lengths,
     check_weights,
-    refuse_weightless,
 )
 
 __all__ = ["DenseHead"]
@@ -264,9 +262,9 @@ def _train(heads, parts, X, y, weight, groups) -> None:
     stack, validation = [], None
     for head, rows, moments in zip(heads, parts, _moments(X, parts), strict=True):
         head.classes_, encoded = check_labels(y[rows])
-        own = _mean_one(weight[rows] * _class_weight(head.class_weight, y[rows]))
+        own = mean_one(weight[rows] * class_weights(head.class_weight, y[rows]))
         head.model_ = build_head(head, X.shape[1], len(head.classes_), seed)
-        train, held_out = _validation_split(head, encoded, groups, seed)
+        train, held_out = validation_split(head, encoded, groups, seed)
         stack.append(Part(head.model_, rows[train], encoded[train], own[train], *moments))
         if len(held_out):
             validation = held_out, encoded[held_out], own[held_out] / len(held_out)
@@ -311,82 +309,12 @@ def _weights(sample_weight, X) -> np.ndarray:
     return check_weights(sample_weight, X, dtype=np.float32)
 
 
-def _mean_one(weight: np.ndarray) -> np.ndarray:
-    # The loss is a mean over rows: with weights of mean 1 the learning rate keeps its meaning.
-    refuse_weightless(weight)
-    return weight / weight.mean()
-
-
 def _seen(head) -> dict:
     return {k: v for k, v in vars(head).items() if k in ("n_features_in_", "feature_names_in_")}
 
 
 def _check_head(head) -> None:
     check_params(type(head).__name__, head.get_params(deep=False))
-
-
-def _whole(value, least: int) -> bool:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return whole and bool(value >= least)
-
-
-_RULES = {
-    "units": ("positive integers in a tuple", lambda v: all(_whole(n, 1) for n in v)),
-    "dropout": ("0 ≤ dropout < 1", lambda v: 0 <= v < 1),
-    "l2": ("not negative", lambda v: v >= 0),
-    "learning_rate": ("positive", lambda v: v > 0),
-    "epochs": ("an integer, at least 1", lambda v: _whole(v, 1)),
-    "batch_size": ('an integer, at least 1, or "auto"', lambda v: v == "auto" or _whole(v, 1)),
-    "class_weight": (
-        'a power that is not negative, "balanced", None, or a dict of label to weight',
-        lambda v: v is None or v == "balanced" or isinstance(v, dict) or v >= 0,
-    ),
-    "validation_fraction": ("0 < fraction ≤ 0.5", lambda v: 0 < v <= 0.5),
-    "patience": ("an integer, not negative, or None", lambda v: v is None or _whole(v, 0)),
-    "weight_decay": ("not negative", lambda v: v >= 0),
-    "warmup": ("not negative", lambda v: v >= 0),
-    "head_warmup": ("not negative", lambda v: v >= 0),
-    "layer_decay": ("0 < factor ≤ 1", lambda v: 0 < v <= 1),
-    "label_smoothing": ("0 ≤ share < 1", lambda v: 0 <= v < 1),
-    "loss": (
-        "cross_entropy, focal or logit_adjustment",
-        lambda v: v in ("cross_entropy", "focal", "logit_adjustment"),
-    ),
-    "sampling": ("not negative", lambda v: v >= 0),
-    "mixup": ("not negative", lambda v: v >= 0),
-    "ema": ("0 < momentum < 1, or None", lambda v: v is None or 0 < v < 1),
-    "pooling": ("avg or max", lambda v: v in ("avg", "max")),
-    "checkpoint": ("a folder, or None", lambda v: v is None or os.fspath(v) != ""),
-    "view_mean": ("probability or log", lambda v: v in ("probability", "log")),
-    "callbacks": (
-        "a list of Keras callbacks, or None",
-        lambda v: v is None or all(hasattr(callback, "on_epoch_end") for callback in v),
-    ),
-    "random_state": (
-        "an integer, a RandomState or None",
-        lambda v: check_random_state(v) is not None,
-    ),
-    "verbose": ("0, 1 or 2", lambda v: v in (0, 1, 2)),
-}
-
-
-def check_params(name: str, params: dict) -> None:
-    """List every parameter that cannot be used, all at once."""
-    wrong = [
-        f"{key}={params[key]!r} ({rule})"
-        for key, (rule, good) in _RULES.items()
-        if key in params and not _holds(good, params[key])
-    ]
-    if wrong:
-        why = "these values cannot be used"
-        raise InputError(message("parameters", ", ".join(wrong), why, f"see {name}'s docstring"))
-
-
-def _holds(condition, value) -> bool:
-    try:
-        return bool(condition(value))
-    except (TypeError, ValueError):
-        return False
 
 
 def _moments(X: np.ndarray, parts) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -405,31 +333,3 @@ def _moments(X: np.ndarray, parts) -> list[tuple[np.ndarray, np.ndarray]]:
     varies = variance > np.maximum(1e-14, 1e-12 * square)
     scale = np.sqrt(variance, where=varies, out=np.ones_like(variance))
     return list(zip(mean.astype(np.float32), scale.astype(np.float32), strict=True))
-
-
-def _class_weight(class_weight, y) -> np.ndarray:
-    if isinstance(class_weight, Real):
-        return np.power(compute_sample_weight("balanced", y), float(class_weight), dtype=np.float32)
-    return compute_sample_weight(class_weight, y).astype(np.float32)
-
-
-def _validation_split(head, y, groups, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Set whole lesions aside, stratified by class; nothing when a class is too rare for it."""
-    fraction = 0 if head.patience is None else head.validation_fraction
-    lesions = np.arange(len(y)) if groups is None else np.asarray(groups)
-    names, first = np.unique(lesions, return_index=True)
-    counts = np.bincount(y[first])
-    rarest = counts[counts > 0].min()
-    if fraction == 0 or rarest * fraction < 1:
-        if fraction:
-            why = f"the rarest class has {rarest} lesions, and {fraction:g} of them is none"
-            remedy = "it trains all epochs; pass a larger validation_fraction, or patience=None"
-            warnings.warn(
-                message("early stopping", "left out", why, remedy), MemberWarning, stacklevel=2
-            )
-        return np.arange(len(y)), np.arange(0)
-    from sklearn.model_selection import train_test_split
-
-    _, held_out = train_test_split(names, test_size=fraction, stratify=y[first], random_state=seed)
-    mask = np.isin(lesions, held_out)
-    return np.flatnonzero(~mask), np.flatnonzero(mask)

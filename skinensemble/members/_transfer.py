@@ -12,7 +12,8 @@ from skinensemble.features import BackboneFeatures
 from skinensemble.features._cut_body import CutBody
 from skinensemble.images import as_images
 from skinensemble.members._checkpoint import usable_folder
-from skinensemble.members._dense_head import DenseHead, check_params
+from skinensemble.members._dense_head import DenseHead
+from skinensemble.members._params import check_params
 from skinensemble.members._tuned_top import TunedTop
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.validation import check_labels, check_lengths, check_weights

@@ -17,9 +17,9 @@ from skinensemble.features._cut_body import CutImages
 from skinensemble.features._fingerprint import fingerprint
 from skinensemble.images._problems import Problems
 from skinensemble.members._checkpoint import Checkpoint
-from skinensemble.members._dense_head import _class_weight, _mean_one, _validation_split
 from skinensemble.members._fine_tuning import build_top, train_top
 from skinensemble.members._lesson import Lesson
+from skinensemble.members._samples import class_weights, mean_one, validation_split
 from skinensemble.persistence._codec import load_weights
 from skinensemble.validation import check_labels
 
@@ -108,10 +108,10 @@ class TunedTop:
     def _train(self, images, activations, rows, y, weight, groups, seed, name) -> None:
         params = self.params
         self.classes_, encoded = check_labels(y)
-        weight = np.asarray(weight * _class_weight(params.class_weight, y), np.float32)
-        weight = _mean_one(weight)
+        weight = np.asarray(weight * class_weights(params.class_weight, y), np.float32)
+        weight = mean_one(weight)
         lesson = Lesson(activations, rows, encoded, weight, len(self.classes_))
-        train, held_out = _validation_split(params, encoded, groups, seed)
+        train, held_out = validation_split(params, encoded, groups, seed)
         upper = images.network.upper
         self.model_ = build_top(upper, params, len(self.classes_), seed, upper.get_weights())
         checkpoint = Checkpoint(

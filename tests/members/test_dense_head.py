@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skinensemble import DenseHead
 from skinensemble.exceptions import InputError, MemberError, MemberWarning
-from skinensemble.members._dense_head import _class_weight, _validation_split
+from skinensemble.members._samples import class_weights, validation_split
 
 QUICK = {
     "units": (8,),
@@ -180,12 +180,12 @@ def test_class_weight_lifts_the_rare_class():
 
 def test_class_weights_are_those_of_scikit_learn_or_a_power_of_them():
     y = np.array([0, 0, 0, 0, 1])
-    np.testing.assert_allclose(_class_weight("balanced", y), [0.625] * 4 + [2.5])
+    np.testing.assert_allclose(class_weights("balanced", y), [0.625] * 4 + [2.5])
     for power in (0, 0.5, 1):
         expected = np.power([0.625] * 4 + [2.5], power)
-        np.testing.assert_allclose(_class_weight(power, y), expected, rtol=1e-6)
-    np.testing.assert_allclose(_class_weight({1: 3}, y), [1, 1, 1, 1, 3])
-    np.testing.assert_allclose(_class_weight(None, y), np.ones(5))
+        np.testing.assert_allclose(class_weights(power, y), expected, rtol=1e-6)
+    np.testing.assert_allclose(class_weights({1: 3}, y), [1, 1, 1, 1, 3])
+    np.testing.assert_allclose(class_weights(None, y), np.ones(5))
 
 
 def test_samples_without_weight_teach_nothing(data):
@@ -243,14 +243,14 @@ def test_the_validation_part_shares_no_lesion_and_has_every_class(seed, fraction
     kind = np.repeat([0, 1, 2], rng.integers(10, 30, 3))
     lesion = rng.permutation(np.repeat(np.arange(len(kind)), rng.integers(1, 4, len(kind))))
     head = DenseHead(patience=1, validation_fraction=fraction)
-    train, held_out = _validation_split(head, kind[lesion], lesion, seed)
+    train, held_out = validation_split(head, kind[lesion], lesion, seed)
     assert not set(lesion[train]) & set(lesion[held_out])
     assert sorted([*train, *held_out]) == list(range(len(lesion)))
     assert set(kind[lesion[held_out]]) == set(kind[lesion[train]]) == {0, 1, 2}
 
 
 def test_nothing_is_set_aside_without_patience():
-    train, held_out = _validation_split(DenseHead(), np.repeat([0, 1], 50), None, 0)
+    train, held_out = validation_split(DenseHead(), np.repeat([0, 1], 50), None, 0)
     assert (len(train), len(held_out)) == (100, 0)
 
 
@@ -259,7 +259,7 @@ def test_where_a_class_is_too_rare_early_stopping_is_left_out_and_that_is_said(r
     head = DenseHead(patience=3, validation_fraction=fraction)
     why = rf"left out – the rarest class has {rarest} lesions, and {fraction} of them is none – it"
     with pytest.warns(MemberWarning, match=why):
-        train, held_out = _validation_split(head, np.repeat([0, 1], (50, rarest)), None, 0)
+        train, held_out = validation_split(head, np.repeat([0, 1], (50, rarest)), None, 0)
     assert (len(train), len(held_out)) == (50 + rarest, 0)
 
 

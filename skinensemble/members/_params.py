@@ -1,0 +1,76 @@
+"""What values the parameters of a training may have."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from skinensemble.exceptions import InputError, message
+
+__all__ = ["check_params"]
+
+
+def _whole(value, least: int) -> bool:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and bool(value >= least)
+
+
+_RULES = {
+    "units": ("positive integers in a tuple", lambda v: all(_whole(n, 1) for n in v)),
+    "dropout": ("0 ≤ dropout < 1", lambda v: 0 <= v < 1),
+    "l2": ("not negative", lambda v: v >= 0),
+    "learning_rate": ("positive", lambda v: v > 0),
+    "epochs": ("an integer, at least 1", lambda v: _whole(v, 1)),
+    "batch_size": ('an integer, at least 1, or "auto"', lambda v: v == "auto" or _whole(v, 1)),
+    "class_weight": (
+        'a power that is not negative, "balanced", None, or a dict of label to weight',
+        lambda v: v is None or v == "balanced" or isinstance(v, dict) or v >= 0,
+    ),
+    "validation_fraction": ("0 < fraction ≤ 0.5", lambda v: 0 < v <= 0.5),
+    "patience": ("an integer, not negative, or None", lambda v: v is None or _whole(v, 0)),
+    "weight_decay": ("not negative", lambda v: v >= 0),
+    "warmup": ("not negative", lambda v: v >= 0),
+    "head_warmup": ("not negative", lambda v: v >= 0),
+    "layer_decay": ("0 < factor ≤ 1", lambda v: 0 < v <= 1),
+    "label_smoothing": ("0 ≤ share < 1", lambda v: 0 <= v < 1),
+    "loss": (
+        "cross_entropy, focal or logit_adjustment",
+        lambda v: v in ("cross_entropy", "focal", "logit_adjustment"),
+    ),
+    "sampling": ("not negative", lambda v: v >= 0),
+    "mixup": ("not negative", lambda v: v >= 0),
+    "ema": ("0 < momentum < 1, or None", lambda v: v is None or 0 < v < 1),
+    "pooling": ("avg or max", lambda v: v in ("avg", "max")),
+    "checkpoint": ("a folder, or None", lambda v: v is None or os.fspath(v) != ""),
+    "view_mean": ("probability or log", lambda v: v in ("probability", "log")),
+    "callbacks": (
+        "a list of Keras callbacks, or None",
+        lambda v: v is None or all(hasattr(callback, "on_epoch_end") for callback in v),
+    ),
+    "random_state": (
+        "an integer, a RandomState or None",
+        lambda v: check_random_state(v) is not None,
+    ),
+    "verbose": ("0, 1 or 2", lambda v: v in (0, 1, 2)),
+}
+
+
+def check_params(name: str, params: dict) -> None:
+    """List every parameter that cannot be used, all at once."""
+    wrong = [
+        f"{key}={params[key]!r} ({rule})"
+        for key, (rule, good) in _RULES.items()
+        if key in params and not _holds(good, params[key])
+    ]
+    if wrong:
+        why = "these values cannot be used"
+        raise InputError(message("parameters", ", ".join(wrong), why, f"see {name}'s docstring"))
+
+
+def _holds(condition, value) -> bool:
+    try:
+        return bool(condition(value))
+    except (TypeError, ValueError):
+        return False
