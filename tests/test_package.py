@@ -115,21 +115,23 @@ def test_every_room_has_its_place():
     assert {room_of(module) for module in MODULES} == set(ORDER)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_only_what_stands_above_it(module):
-    room = room_of(module)
-    wrong = {
+def below(module: str) -> set[str]:
+    """What a module imports that does not stand above it."""
+    room, names = room_of(module), {name for name, _ in inside(MODULES[module])} - {"__version__"}
+    # `datasets` stands apart: nothing of the way of the data may need it, nor it the rest.
+    if room == "datasets":
+        return {name for name in names if room_of(name) not in {*LEAVES, "datasets"}}
+    return {
         name
-        for name, _ in inside(MODULES[module])
-        if name != "__version__"
-        and room_of(name) != room
+        for name in names
+        if room_of(name) != room
         and ORDER[room_of(name)] >= ORDER[room]
         and (module, room_of(name)) not in LOOKS_DOWN
     }
-    # `datasets` stands apart: nothing of the way of the data may need it, nor it the rest.
-    if room == "datasets":
-        wrong |= {n for n, _ in inside(MODULES[module]) if room_of(n) not in {*LEAVES, "datasets"}}
-    assert not wrong
+
+
+def test_a_module_imports_only_what_stands_above_it():
+    assert not {module: wrong for module in MODULES if (wrong := below(module))}
 
 
 def test_exceptions_to_the_order_are_needed_and_inside_functions():
@@ -139,21 +141,29 @@ def test_exceptions_to_the_order_are_needed_and_inside_functions():
         assert not any(found)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_keras_is_imported_inside_functions_only(module):
+def packages(module: str, *, top: bool = False) -> set[str]:
+    """The packages a module imports, anywhere or at its top level."""
+    return {name.split(".")[0] for name, eager in imports(MODULES[module]) if eager or not top}
+
+
+def test_keras_is_imported_inside_functions_only():
     heavy = {"keras", "tensorflow", "matplotlib", "pandas", "h5py", "torch", "jax", "openvino"}
-    eager = {name.split(".")[0] for name, top in imports(MODULES[module]) if top} & heavy
-    assert not eager
+    assert not {
+        module: eager for module in MODULES if (eager := packages(module, top=True) & heavy)
+    }
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_nothing_imports_an_engine_or_runs_code_from_files(module):
-    used = {name.split(".")[0] for name, _ in imports(MODULES[module])}
+def test_nothing_imports_an_engine_or_runs_code_from_files():
     refused = {"tensorflow", "torch", "jax", "pickle", "marshal", "shelve", "dill"}
+    used = {module: found for module in MODULES if (found := packages(module) & refused)}
     # Weights that come as PyTorch files are read by an unpickler that builds arrays only.
-    assert used & refused <= ({"pickle"} if module == "backbones._torch_weights" else set())
-    if room_of(module) in WITHOUT_KERAS:
-        assert "keras" not in used or module in ("datasets._download", "persistence._codec")
+    assert used == {"backbones._torch_weights": {"pickle"}}
+    keras = {
+        module
+        for module in MODULES
+        if room_of(module) in WITHOUT_KERAS and "keras" in packages(module)
+    }
+    assert keras == {"datasets._download"}
 
 
 def test_the_exported_names_are_the_lazy_table():
@@ -161,12 +171,12 @@ def test_the_exported_names_are_the_lazy_table():
     assert set(skinensemble.__all__) <= set(dir(skinensemble))
 
 
-@pytest.mark.parametrize("name", sorted(skinensemble._HOME))
-def test_every_exported_name_is_there_and_public_at_home(name):
-    home = importlib.import_module(f"skinensemble.{skinensemble._HOME[name]}")
-    assert getattr(skinensemble, name) is getattr(home, name)
-    assert name in home.__all__
-    assert getattr(home, name).__doc__
+def test_every_exported_name_is_there_and_public_at_home():
+    for name, module in skinensemble._HOME.items():
+        home = importlib.import_module(f"skinensemble.{module}")
+        assert getattr(skinensemble, name) is getattr(home, name)
+        assert name in home.__all__
+        assert getattr(home, name).__doc__, name
 
 
 def test_an_unknown_name_is_an_attribute_error():
@@ -229,19 +239,17 @@ def test_types_are_shipped():
     assert "skinensemble = py.typed" in (ROOT.parent / "setup.cfg").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_modules_are_short_and_explained(module):
-    text = MODULES[module].read_text(encoding="utf-8")
-    assert text.count("\n") <= 450
-    tree = ast.parse(text)
-    assert ast.get_docstring(tree)
-    long = [
-        node.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-        and sum(
-            stmt.end_lineno - stmt.lineno + 1 for stmt in node.body[bool(ast.get_docstring(node)) :]
-        )
-        > 50
-    ]
-    assert not long
+def length(function: ast.FunctionDef) -> int:
+    """Number of lines of the body, without its docstring."""
+    body = function.body[bool(ast.get_docstring(function)) :]
+    return sum(statement.end_lineno - statement.lineno + 1 for statement in body)
+
+
+def test_modules_are_short_and_explained():
+    for module, path in MODULES.items():
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 450, module
+        tree = ast.parse(text)
+        assert ast.get_docstring(tree), module
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        assert not [node.name for node in functions if length(node) > 50], module
