@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, ShuffleSplit
 
@@ -137,8 +137,8 @@ def structure(seed: int):
     return of_lesion[lesion], lesion, int(per_class.min())
 
 
-@pytest.mark.parametrize("random_state", [None, 7])
-@pytest.mark.parametrize("seed", range(200))
+@given(seed=st.integers(0, 10**6), random_state=st.sampled_from([None, 7]))
+@settings(max_examples=200)
 def test_every_fold_has_every_class_and_no_lesion_is_split(seed, random_state):
     y, lesions, fewest = structure(seed)
     classes, n_folds = np.array([f"c{k}" for k in range(y.max() + 1)]), 5
