@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from ballots import RULES, many, trained
@@ -61,20 +63,13 @@ def test_bad_ballots_are_refused_with_their_place(ballots, text):
         check_ballots(ballots)
 
 
-@bad
 @every_rule
-def test_every_rule_refuses_them_alone(name, ballots, text):
+def test_every_rule_refuses_them_and_is_not_fitted_on_them(name):
     rule = trained(name, 3, 2)
-    for ask in (rule.combine, rule.decide, rule.votes):
+    asked = (rule.combine, rule.decide, rule.votes, lambda b: RULES[name].rule.fit(b, [0, 1, 0, 1]))
+    for (ballots, text), ask in product(BAD.values(), asked):
         with pytest.raises(InputError, match=rf"^ballots: {text}"):
             ask(ballots)
-
-
-@bad
-@every_rule
-def test_no_rule_is_fitted_on_them(name, ballots, text):
-    with pytest.raises(InputError, match=rf"^ballots: {text}"):
-        RULES[name].rule.fit(ballots, np.arange(4) % 2)
 
 
 @every_rule
