@@ -49,7 +49,7 @@ def test_referral_withholds_verdicts_and_changes_none(plain, referring):
         assert new.answer == ("refer" if new.referred == "triage" else old.answer)
         if new.referred == "triage":
             assert new.diagnosis is None
-            assert str(new).startswith("refer (p = ")
+            assert str(new).startswith("refer (p malignant = ")
         else:
             assert new.diagnosis == old.diagnosis
         if new.referred == "diagnosis":

@@ -62,9 +62,9 @@ def discriminative_adamw_class():
 
         _backend_update_step, _apply_weight_decay = _update, _decay
 
-        def __init__(self, rates, starts, **options):
+        def __init__(self, rates, starts=None, **options):
             super().__init__(**options)
-            self.rates, self.starts = rates, starts
+            self.rates, self.starts = rates, starts or [0] * len(rates)
 
         def rate_of(self, variable):
             place = self._get_variable_index(variable)
