@@ -105,6 +105,8 @@ def join_lesions(groups: Any, pairs: Iterable[Sequence]) -> np.ndarray:
 def content_digests(X) -> np.ndarray | None:
     """Return a 64-bit digest of the content of each sample, to recognise it later.
 
+    Numbers count as float32.
+
     Parameters
     ----------
     X : array-like of shape (n_samples, …), or an object with ``digests``
@@ -124,7 +126,9 @@ def content_digests(X) -> np.ndarray | None:
         rows = X.to_numpy() if hasattr(X, "to_numpy") else X
         if not isinstance(rows, np.ndarray) or rows.dtype == object:
             return None
-        digests = [_digest(row.tobytes()) for row in rows]
+        # Numbers are the same whatever their type.
+        kind = "<f4" if rows.dtype.kind in "biuf" else rows.dtype
+        digests = [_digest(row.astype(kind).tobytes()) for row in rows]
     return _as_numbers(digests)
 
 

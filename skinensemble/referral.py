@@ -76,9 +76,9 @@ class Referral(BaseEstimator):
     >>> confidence = rng.uniform(0.5, 1, 2000)
     >>> correct = rng.random(2000) < confidence
     >>> print(Referral(0.9).fit(confidence, correct))
-    decides 32 % of the lesions, at least 90 % of them right with 95 % confidence (593 of 637)
+    decides 32 % of 2000 lesions, at least 90 % of them right with 95 % confidence (593 of 637)
     >>> print(Referral(coverage=0.8).fit(confidence, correct))
-    decides 80 % of the lesions, 79.8 % of them right (1277 of 1600)
+    decides 80 % of 2000 lesions, 79.8 % of them right (1277 of 1600)
     """
 
     def __init__(self, min_accuracy=None, *, confidence=0.95, coverage=None):
@@ -167,7 +167,8 @@ class Referral(BaseEstimator):
             return f"refers everything{asked}"
         right = self.n_decided_ - self.n_errors_
         counted = f"({right} of {self.n_decided_})"
-        share = f"decides {self.n_decided_ / self.n_lesions_:.0%} of the lesions".replace("%", " %")
+        percent = f"{100 * self.n_decided_ / self.n_lesions_:.0f} %"
+        share = f"decides {percent} of {self.n_lesions_} lesions"
         if self.coverage is not None:
             return f"{share}, {100 * right / self.n_decided_:.1f} % of them right {counted}"
         return (

@@ -311,6 +311,9 @@ def _fold_table(splitter, y: np.ndarray, groups: np.ndarray | None) -> np.ndarra
             why = "it holds samples out more than once"
             remedy = "use a splitter whose test sets do not overlap"
             raise InputError(message("cv", splitter, why, remedy))
+        if not len(test):
+            why, remedy = "a fold of it holds no sample out", "use fewer folds"
+            raise InputError(message("cv", f"fold {fold}", why, remedy))
         folds[test] = fold
     return folds
 

@@ -12,8 +12,8 @@ __all__ = ["Prediction", "Verdict", "digits"]
 
 
 def digits(p: float) -> str:
-    """Write a probability so that a small one can be told from none, and from a threshold."""
-    return f"{p:.3f}" if p >= 0.0005 or p == 0 else f"{p:.1e}"
+    """Write a probability, or a threshold, so that a small one can be told from none."""
+    return f"{p:.3f}" if p >= 0.1 or p == 0 else f"{p:.3g}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Verdict:
 
     def __str__(self):
         sign = "≈" if self.early else "="
-        rule = "" if self.threshold is None else f", threshold {self.threshold:.3g}"
+        rule = "" if self.threshold is None else f", threshold {digits(self.threshold)}"
         text = f"{self.answer} (p malignant {sign} {digits(self.p_malignant)}{rule}{self._said()})"
         if self.p_diagnosis is None:
             return text

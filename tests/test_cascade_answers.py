@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from committees import MALIGNANT, Recorder, committee, lesion_table, notebook
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 
 from skinensemble import Cascade, Referral, Stage, ThresholdVote, load
 from skinensemble.exceptions import InputError, ReferralWarning
@@ -55,6 +56,17 @@ def test_referral_withholds_verdicts_and_changes_none(plain, referring):
         if new.referred == "diagnosis":
             assert new.malignant
             assert f": refer, perhaps {new.diagnosis} (p" in str(new)
+
+
+def test_what_a_prevalence_changes_is_referred(referring):
+    X = FRESH[0]
+    before, rare = referring.verdicts(X), referring.verdicts(X, prevalence=0.01)
+    changed = [old.malignant != new.malignant for old, new in zip(before, rare, strict=True)]
+    given = [old.referred != "triage" for old in before]
+    assert np.sum(np.array(changed) & given) > 5
+    assert {new.referred for new, one in zip(rare, changed, strict=True) if one} == {"triage"}
+    same = [new for new, one in zip(rare, changed, strict=True) if not one]
+    assert any(new.referred is None for new in same)
 
 
 def test_what_is_decided_is_right_more_often(plain, referring):
@@ -112,6 +124,21 @@ def test_the_referral_is_saved(tmp_path, referring):
     assert back.verdicts(FRESH[0]) == referring.verdicts(FRESH[0])
     assert str(back.triage_referral_) == str(referring.triage_referral_)
     assert clone(back).refer.coverage == 0.7
+
+
+def test_a_prevalence_is_that_of_the_weights_it_was_trained_with(tmp_path):
+    X, y, lesions = TABLE
+    weight = np.where(np.isin(y, MALIGNANT), 3.0, 1.0)
+    stage = Stage([("linear", LogisticRegression(max_iter=500))], cv=3)
+    cascade = Cascade(stage, malignant=MALIGNANT, random_state=0)
+    cascade.fit(X, y, groups=lesions, sample_weight=weight)
+    share = np.average(np.isin(y, MALIGNANT), weights=weight)
+    np.testing.assert_allclose(cascade.triage_.shares_, [1 - share, share])
+    expected = restate(cascade.triage_.predict_proba(FRESH[0]), share, 0.02)[:, 1]
+    cascade.save(tmp_path / "c.h5")
+    for one in (cascade, load(tmp_path / "c.h5")):
+        found = one.malignant_proba(FRESH[0], prevalence=0.02)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_hard_routing_shows_the_second_stage_only_what_was_found_malignant():
@@ -217,6 +244,10 @@ def test_the_prevalence_is_estimated_from_the_images_themselves(plain):
     few = np.concatenate([benign, np.flatnonzero(np.isin(y, MALIGNANT))[:10]])
     estimated = plain.malignant_proba(X[few], prevalence="estimate")
     assert estimated.mean() < plain.malignant_proba(X[few]).mean()
+    with pytest.raises(
+        InputError, match=r"^prevalence: 'estimate' – too few images \(49\) .* 50 im"
+    ):
+        plain.verdicts(X[:49], prevalence="estimate")
 
 
 @pytest.mark.parametrize("bad", [0, 1.2, "rare", [0.1]])

@@ -87,7 +87,7 @@ def test_it_prints_what_it_does():
     right = found.n_decided_ - found.n_errors_
     ending = f", at least 90 % of them right with 95 % confidence ({right} of {found.n_decided_})"
     assert str(found).endswith(ending)
-    assert str(Referral(coverage=0.5).fit(*clinic(10))).startswith("decides 50 % of the lesions, ")
+    assert str(Referral(coverage=0.5).fit(*clinic(10))).startswith("decides 50 % of ")
 
 
 @pytest.mark.parametrize(

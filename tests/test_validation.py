@@ -157,6 +157,13 @@ def test_every_fold_has_every_class_and_no_lesion_is_split(seed, random_state):
         assert np.unique(y[folds == fold]).tolist() == list(range(len(classes)))
 
 
+def test_a_fold_without_a_sample_is_refused():
+    y = np.tile([0, 1], 6)
+    cv = [(np.arange(12), []), (np.arange(6), np.arange(6, 12)), (np.arange(6, 12), np.arange(6))]
+    with pytest.raises(InputError, match=r"^cv: fold 0 – a fold of it holds no sample out – use f"):
+        lesion_folds(y, None, cv)
+
+
 def test_folds_follow_the_seed():
     y, lesions, _ = structure(4)
     first, again, other = (

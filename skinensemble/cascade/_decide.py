@@ -10,6 +10,9 @@ from skinensemble.routing import best_on_side, joint_proba
 from skinensemble.stage import Stage
 from skinensemble.voting import break_ties
 
+# Of one image the likeliest share is 0 or 1, and it would be called certainly benign or malignant.
+_FEWEST = 50
+
 
 class BallotDecisions:
     """The decisions of a :class:`Cascade`; no member is asked."""
@@ -110,8 +113,7 @@ class BallotDecisions:
 
     def _restated(self, proba, sides, prevalence):
         """Restate probabilities of the sides; of `sides`, all there are, it may be estimated."""
-        targets = self.triage_.targets_
-        shares = self.triage_.voting_.prior(np.bincount(targets) / len(targets))
+        shares = self.triage_.voting_.prior(self.triage_.shares_)
         return restate(proba, shares, _stated(prevalence, sides, shares))
 
     @property
@@ -126,6 +128,10 @@ class BallotDecisions:
 
 def _stated(prevalence, sides, shares):
     if isinstance(prevalence, str) and prevalence == "estimate":
+        if len(sides) < _FEWEST:
+            why = f"too few images ({len(sides)}) to tell how many are malignant"
+            remedy = f"pass {_FEWEST} images or more at once, or a share, such as 0.02"
+            raise InputError(message("prevalence", "'estimate'", why, remedy))
         return estimate_prevalence(sides, shares)
     if not isinstance(prevalence, (int, float, np.floating)) or not 0 < prevalence < 1:
         why = "not a share between 0 and 1"

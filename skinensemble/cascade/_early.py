@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from skinensemble.cascade._withhold import accepted
+from skinensemble.cascade._withhold import accepted_sides
 from skinensemble.committee import accept_all, prepare_all
 from skinensemble.exceptions import InputError, message
 from skinensemble.stage import EarlyDecision
@@ -83,8 +83,9 @@ def ask_triage(cascade, X, early_exit=False, *, prevalence=None, withhold=False)
 
     def outcome(ballots):
         sides, malignant = cascade._sides(ballots)
-        kept = accepted(cascade.triage_referral_ if withhold else None, sides, malignant)
         stated = malignant if prevalence is None else cascade._sides(ballots, prevalence)[1]
+        referral = cascade.triage_referral_ if withhold else None
+        kept = accepted_sides(referral, sides, malignant, stated)
         # Each of these numbers belongs to one interval of the pooled probability.
         return stated + 2 * malignant + 4 * kept
 

@@ -16,7 +16,7 @@ from skinensemble.cascade._early import (
     check_early,
     get_ready,
 )
-from skinensemble.cascade._withhold import accepted, best_malignant
+from skinensemble.cascade._withhold import accepted, accepted_sides, best_malignant
 from skinensemble.taxonomy import SIDES
 from skinensemble.verdict import Verdict
 
@@ -60,7 +60,7 @@ def _judge(
     votes = _heard(cascade.triage_.votes(ballots), asked)
     # Whether it is sure is asked of the probabilities that the referral was learnt on.
     known, decided = cascade._sides(ballots)
-    kept = accepted(cascade.triage_referral_, known, decided)
+    kept = accepted_sides(cascade.triage_referral_, known, decided, malignant)
     rows = np.flatnonzero(malignant & kept)
     found = iter(_diagnoses(cascade, *ask(rows), known[rows, 1]) if len(rows) else ())
     withheld: list[dict[str, Any]] = [{} if keep else {"referred": "triage"} for keep in kept]

@@ -15,7 +15,7 @@ from skinensemble.routing import best_on_side, joint_proba
 from skinensemble.voting._checks import learnt_without_each
 from skinensemble.voting._threshold import without_threshold
 
-__all__ = ["accepted", "best_malignant", "learn_referrals"]
+__all__ = ["accepted", "accepted_sides", "best_malignant", "learn_referrals"]
 
 
 def learn_referrals(cascade) -> tuple[Referral | None, Referral | None]:
@@ -82,10 +82,19 @@ def best_malignant(cascade, ballots, types=None) -> tuple[np.ndarray, np.ndarray
     return best, given[np.arange(len(best)), best]
 
 
-def accepted(referral: Referral | None, sides, malignant=None) -> np.ndarray:
-    """Whether each decision is kept; `sides` is its probability, or the probabilities of both."""
-    sure = sides if malignant is None else _sure(sides, malignant)
+def accepted(referral: Referral | None, sure) -> np.ndarray:
+    """Whether each decision, by its probability, is kept."""
     return np.ones(len(sure), dtype=bool) if referral is None else referral.accepts(sure)
+
+
+def accepted_sides(referral: Referral | None, sides, malignant, stated) -> np.ndarray:
+    """Whether each decision of the triage is kept.
+
+    The referral learnt how sure it is of `malignant`. Where a prevalence makes it say something
+    else (`stated`), nothing is known about that.
+    """
+    kept = accepted(referral, _sure(sides, malignant))
+    return kept if referral is None else kept & (malignant == stated)
 
 
 def _sure(sides, malignant) -> np.ndarray:

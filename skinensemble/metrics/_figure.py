@@ -16,7 +16,9 @@ class Figure:
     Attributes
     ----------
     value, low, high : float
-        NaN where the figure is not defined, as the AUC of a constant class.
+        NaN where the figure is not defined, as the AUC of a constant class. An interval from
+        resamples that are all alike, or of which many lack a class, says nothing: it is not
+        printed.
 
     Examples
     --------
@@ -30,13 +32,18 @@ class Figure:
 
     @classmethod
     def from_resamples(cls, values: np.ndarray) -> Figure:
-        """First entry: the figure itself; the rest: its resamples (percentile interval)."""
+        """First entry: the figure itself; the rest: its resamples (percentile interval).
+
+        Where more than a tenth of the resamples have no figure there is no interval.
+        """
         defined = values[1:][np.isfinite(values[1:])]
-        low, high = np.percentile(defined, [2.5, 97.5]) if len(defined) else (np.nan, np.nan)
+        enough = len(defined) >= 0.9 * len(values[1:]) > 0
+        low, high = np.percentile(defined, [2.5, 97.5]) if enough else (np.nan, np.nan)
         return cls(float(values[0]), float(low), float(high))
 
     def __str__(self):
-        return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
+        interval = f" ({self.low:.3f}–{self.high:.3f})" if self.low < self.high else ""
+        return f"{self.value:.3f}{interval}"
 
 
 def lesion_weights(groups: np.ndarray, n_resamples: int, random_state=None) -> np.ndarray:

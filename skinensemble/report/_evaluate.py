@@ -91,15 +91,15 @@ def evaluate(
     X = cascade.prepare(X)
     ballots = [stage.cast(X) for stage in (cascade.triage_, cascade.diagnosis_)]
     notes += _missing_from(cascade)
-    decided = cascade.decide_sides(ballots[0])
     return Report(
         triage=list(_triage_rows(cascade.triage_, ballots[0], malignant, weights, rules, notes)),
         diagnosis=list(_diagnosis_rows(cascade, ballots, types, weights, rules)),
         n_images=len(types),
         n_lesions=len(np.unique(groups)),
-        lesions=_by_lesion(decided, malignant, groups),
+        lesions=_by_lesion(cascade.triage_, ballots[0], malignant, groups),
         certainty=_certainty(cascade, ballots, types, groups, weights),
         certificate=str(cascade.certificate_) if cascade.certificate_ else None,
+        counted_by=cascade.certificate_.lesion if cascade.certificate_ else "worst",
         referrals={
             name: str(referral)
             for name, referral in (
@@ -133,13 +133,15 @@ def _warn_ungrouped() -> str:
 
 def _trained_on(cascade: Cascade, X, groups, n: int) -> list[str]:
     stage, remedy = cascade.triage_, "Judge on lesions that the cascade has never seen."
-    copies = known_rows(content_digests(X), stage.digests_)
+    digests = content_digests(X)
+    copies = known_rows(digests, stage.digests_)
     others = np.setdiff1d(known_rows(lesion_digests(groups), stage.lesion_digests_), copies)
     return [
         f"Attention: {len(rows)} of {n} samples {what}; these figures flatter. {remedy}"
         for rows, what in (
             (copies, "were trained on"),
             (others, "show lesions that were trained on"),
+            (known_rows(digests, stage._certified), "set the threshold"),
         )
         if len(rows)
     ]
@@ -273,8 +275,16 @@ def _certainty_values(sure, right, referral, weights) -> dict[str, np.ndarray]:
     return values
 
 
-def _by_lesion(decided, malignant, groups) -> dict[str, int]:
-    found, truth = lesion_scores(decided.astype(float), malignant, groups)
+def _by_lesion(stage: Stage, ballots, malignant, groups) -> dict[str, int]:
+    """Count lesions in the way that the certificate, if there is one, does."""
+    certificate = getattr(stage.voting_, "certificate_", None)
+    if certificate is None:
+        decided = stage.voting_.decide(ballots).astype(float)
+        found, truth = lesion_scores(decided, malignant, groups)
+    else:
+        scores = stage.pool(ballots)[:, 1]
+        found, truth = lesion_scores(scores, malignant, groups, certificate.lesion)
+        found = found >= certificate.threshold
     return {
         "n_malignant": int(truth.sum()),
         "misses": int(np.sum(truth & (found == 0))),

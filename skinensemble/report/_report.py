@@ -12,6 +12,12 @@ from skinensemble.thresholds import sensitivity_bound
 
 __all__ = ["Report", "Row"]
 
+_REFERRED = {
+    "triage": "the triage (out of fold; approximate):",
+    "diagnosis": "the diagnosis (out of fold, of what is found malignant; approximate):",
+}
+_COUNTED = {"worst": "worst image", "highest": "highest image", "mean": "mean of its images"}
+
 
 @dataclass(frozen=True)
 class Row:
@@ -38,14 +44,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of a cascade on labelled images; prints as two tables.
+    """Figures of a cascade on labelled images; prints as three tables and what was promised.
 
     Attributes
     ----------
     triage, diagnosis : list of Row
     n_images, n_lesions : int
     lesions : dict
-        What the cascade's own decision does lesion by lesion, each counted by its worst image:
+        What the cascade's own decision does lesion by lesion, each counted as `counted_by` says:
         ``n_malignant``, ``misses``, ``n_benign``, ``false_alarms``.
     certainty : dict of str to dict of str to Figure
         Of each stage, how many lesions could be decided if the surest were: the area under the
@@ -54,6 +60,8 @@ class Report:
         every image of it is.
     certificate : str or None
         What was promised when the cascade was fitted or certified.
+    counted_by : {"worst", "highest", "mean"}
+        Which image stands for a lesion, as in the certificate; without one the worst.
     referrals : dict of str to str
         What each stage's referral promised.
     earned : dict of str to str
@@ -69,6 +77,7 @@ class Report:
     lesions: dict[str, int]
     certainty: dict[str, dict[str, Figure]] = field(default_factory=dict)
     certificate: str | None = None
+    counted_by: str = "worst"
     referrals: dict[str, str] = field(default_factory=dict)
     earned: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -89,7 +98,7 @@ class Report:
             _certainty_table(self.certainty),
             self._by_lesion(),
             *([f"Promised: {self.certificate}"] if self.certificate else []),
-            *(f"Referral of the {stage}: {text}" for stage, text in self.referrals.items()),
+            *(f"Referral of {_REFERRED[stage]} {text}" for stage, text in self.referrals.items()),
             *(f"Out of fold, {stage}: {text}" for stage, text in self.earned.items()),
         ]
         return "\n\n".join(parts)
@@ -100,8 +109,8 @@ class Report:
         bound = sensitivity_bound(misses, n) if n else float("nan")
         specificity = 1 - found["false_alarms"] / found["n_benign"] if found["n_benign"] else np.nan
         return (
-            f"The cascade itself, lesion by lesion (worst image): {misses} of {n} malignant lesions"
-            f" missed, sensitivity {1 - misses / n if n else np.nan:.3f}"
+            f"The cascade itself, lesion by lesion ({_COUNTED[self.counted_by]}): {misses} of {n}"
+            f" malignant lesions missed, sensitivity {1 - misses / n if n else np.nan:.3f}"
             f" (≥ {np.floor(1000 * bound) / 1000:.3f} with 95 % confidence),"
             f" specificity {specificity:.3f}"
         )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from sklearn.utils import check_random_state
+
 from skinensemble.committee import Tolerance
 from skinensemble.exceptions import InputError, first_few, message
 
@@ -37,6 +40,18 @@ class CheckedStage:
         tolerance.check(len(self.members))
         tolerance.check_rule(rule, len(self.members))
         rule.check_targets(targets, lesions)
+
+    def check_seed(self: Any) -> int | None:
+        """Return the seed of the folds and the members, drawn from a RandomState if it is one."""
+        given = self.random_state
+        try:
+            drawn = check_random_state(given)
+        except ValueError as error:
+            why, remedy = "neither an integer from 0 on nor a RandomState", "pass such as 0"
+            raise InputError(message("random_state", repr(given), why, remedy)) from error
+        if given is None or isinstance(given, (int, np.integer)):
+            return None if given is None else int(given)
+        return int(drawn.randint(2**31 - 1))
 
     def check_members(self: Any) -> None:
         """Refuse members that make no committee, and what cannot be asked of them."""

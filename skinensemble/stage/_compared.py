@@ -42,6 +42,7 @@ class ComparedStage:
     def earned(self: Any) -> str:
         """Return in a sentence whether the vote earns its keep, or why that cannot be said."""
         try:
-            return self.compare(rules=(), n_resamples=200).sentence
+            found = self.compare(rules=(), n_resamples=200)
+            return " ".join([*found.notes, found.sentence])
         except Exception as error:  # of any kind: what the rule has to learn may need all folds
             return f"The vote could not be compared with its members. {error}"

@@ -27,6 +27,8 @@ class SavedStage:
         optional = {"lesions": self.lesions_, "digests": self.digests_}
         optional["lesion_digests"] = self.lesion_digests_
         optional["certified"] = self._certified
+        counted = np.bincount(self.targets_, minlength=len(self.classes_)) / len(self.targets_)
+        optional["shares"] = None if (self.shares_ == counted).all() else self.shares_
         own |= {key: value for key, value in optional.items() if value is not None}
         seed = self.random_state
         return {
@@ -69,11 +71,17 @@ class SavedStage:
             "digests": (n, np.uint64),
             "lesion_digests": (n, np.uint64),
             "certified": (None, np.uint64),
+            "shares": (len(self.classes_), np.float64),
         }
-        self.lesions_, self.digests_, self.lesion_digests_, self._certified = (
+        self.lesions_, self.digests_, self.lesion_digests_, self._certified, shares = (
             training.array(key, shape=(length,), dtype=dtype) if key in known else None
             for key, (length, dtype) in optional.items()
         )
+        self.shares_ = np.bincount(self.targets_, minlength=len(self.classes_)) / n
+        if shares is not None:
+            if not (np.isfinite(shares) & (shares >= 0)).all() or abs(shares.sum() - 1) > 1e-6:
+                raise training.fault("shares", "not shares that sum to 1")
+            self.shares_ = shares
         seed = state.raw("random_state", (int, type(None)))
         refit = not all(isinstance(member, FoldMembers) for _, member in named)
         members = [(name, clone(one if refit else one.member)) for name, one in named]

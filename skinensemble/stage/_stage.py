@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
@@ -122,6 +122,8 @@ class Stage(
         The fold in which each training sample was held out.
     targets_ : ndarray of int of shape (n_samples,)
         Class index of each training sample.
+    shares_ : ndarray of shape (n_classes,)
+        Share of each class in the training samples, by their weight.
     lesions_ : ndarray of int of shape (n_samples,), or None
         Lesion of each training sample, numbered.
     digests_, lesion_digests_ : ndarray of uint64 of shape (n_samples,), or None
@@ -252,7 +254,7 @@ class Stage(
         if sample_weight is not None:
             refuse_weighting(self.members)
             sample_weight = check_weights(sample_weight, X)
-        seed = self._seed()
+        seed = self.check_seed()
         # What cannot work must fail now, not after hours of training.
         self.check_rule(encoded, lesions)
         cv = list(self.cv) if isinstance(self.cv, Iterator) else self.cv  # it is asked twice
@@ -308,6 +310,8 @@ class Stage(
         """Let the voting rule learn from the out-of-fold ballots."""
         self._name_members(voters)
         self.ballots_, self.targets_ = ballots, targets
+        weights = np.bincount(targets, sample_weight, len(self.classes_))
+        self.shares_ = weights / weights.sum()
         known = {"sample_weight": sample_weight, "groups": self.lesions_}
         self.voting_ = self.voting_rule().fit(ballots, targets, **known)
         self.pool(ballots)
@@ -437,14 +441,3 @@ class Stage(
         for attribute in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.members_[0], attribute):
                 setattr(self, attribute, getattr(self.members_[0], attribute))
-
-    def _seed(self) -> int | None:
-        given = self.random_state
-        try:
-            drawn = check_random_state(given)
-        except ValueError as error:
-            why, remedy = "neither an integer from 0 on nor a RandomState", "pass such as 0"
-            raise InputError(message("random_state", repr(given), why, remedy)) from error
-        if given is None or isinstance(given, (int, np.integer)):
-            return None if given is None else int(given)
-        return int(drawn.randint(2**31 - 1))

@@ -18,6 +18,11 @@ _ORIGIN = {
     "cross-fitted": "out-of-fold ballots of the training lesions; approximate",
     "held-out": "lesions the members never saw; exact",
 }
+_COUNTED = {
+    "worst": "",
+    "highest": "a lesion by the highest score of its images; ",
+    "mean": "a lesion by the mean score of its images; ",
+}
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,9 @@ class Certificate:
     threshold : float
         A lesion is called malignant when its score is at least this.
     threshold_interval : (float, float)
-        Where the threshold of another sample of as many lesions would fall, in 95 % of the samples
-        (exact bootstrap of an order statistic [1]_).
+        Where it falls in 95 % of the bootstrap samples of the lesions (exact, of an order
+        statistic [1]_). Without a miss the lower end is the threshold itself, and the threshold of
+        other lesions may well be lower.
     n_malignant, misses : int
         Malignant lesions, and how many of them score below the threshold.
     n_benign, false_alarms : int
@@ -42,6 +48,9 @@ class Certificate:
         Which of the two is proved; the other one is only estimated.
     minimum, confidence : float
         What was asked for: P(`promised` ≥ `minimum`) ≥ `confidence`.
+    lesion : {"worst", "highest", "mean"}
+        Which score stood for a lesion of several images; see
+        :func:`~skinensemble.thresholds.lesion_scores`.
 
     References
     ----------
@@ -67,6 +76,7 @@ class Certificate:
     promised: Literal["sensitivity", "specificity"] = "sensitivity"
     minimum: float = 0.95
     confidence: float = 0.95
+    lesion: Literal["worst", "highest", "mean"] = "worst"
 
     @property
     def bound(self) -> float:
@@ -97,7 +107,7 @@ class Certificate:
             f"{self.promised} ≥ {np.floor(self.bound * 1000) / 1000:.3f} with"
             f" {100 * self.confidence:g} % confidence: {counted} at threshold"
             f" {self.threshold:.3g} ({low:.3g}–{high:.3g}), {other}"
-            f" ({self.kind}: {_ORIGIN[self.kind]})"
+            f" ({_COUNTED[self.lesion]}{self.kind}: {_ORIGIN[self.kind]})"
         )
 
 
@@ -115,7 +125,7 @@ def certify_threshold(
     promised: Literal["sensitivity", "specificity"] = "sensitivity",
     minimum: float = 0.95,
     confidence: float = 0.95,
-    lesion: str = "worst",
+    lesion: Literal["worst", "highest", "mean"] = "worst",
     kind: Literal["cross-fitted", "held-out"] = "held-out",
 ) -> Certificate:
     """Find the threshold that costs least while it still proves the promise, and certify it.
@@ -183,6 +193,7 @@ def certify_threshold(
         promised=promised,
         minimum=float(minimum),
         confidence=float(confidence),
+        lesion=lesion,
     )
 
 

@@ -7,7 +7,9 @@ import numpy as np
 from skinensemble.exceptions import InputError, check_choice, first_few, message
 from skinensemble.validation import as_lesions
 
-__all__ = ["check_lesion", "lesion_scores"]
+__all__ = ["WAYS", "check_lesion", "lesion_scores"]
+
+WAYS = ("worst", "highest", "mean")
 
 
 def lesion_scores(
@@ -69,4 +71,4 @@ def _reduce(scores, index, truth, lesion: str) -> np.ndarray:
 
 def check_lesion(lesion) -> None:
     """Refuse an unknown way to put the images of a lesion together."""
-    check_choice("lesion", lesion, ("worst", "highest", "mean"))
+    check_choice("lesion", lesion, WAYS)

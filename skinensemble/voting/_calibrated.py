@@ -19,6 +19,7 @@ from skinensemble.voting._checks import (
 )
 from skinensemble.voting._over import RuleOverBase
 from skinensemble.voting._settled import LEAD, check_asked
+from skinensemble.voting._threshold import without_threshold
 
 METHODS = ("temperature", "isotonic", "platt")
 # Probabilities of 0 and 1 have no logarithm.
@@ -93,6 +94,10 @@ class CalibratedVote(RuleOverBase):
     def check_classes(self, n_classes):
         """Refuse an unknown method, and more classes than it or the pooling rule is for."""
         _check_method(self.method, n_classes)
+        if without_threshold(self) is not self:
+            why = "it decides at a threshold, of which nothing would be said any more"
+            remedy = "put the threshold outside: ThresholdVote(CalibratedVote(…))"
+            raise InputError(message("base", f"{self.base!r:.60}", why, remedy))
         super().check_classes(n_classes)
 
     def fit(self, ballots, y, *, sample_weight=None, groups=None):

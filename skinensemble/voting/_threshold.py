@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.thresholds import Certificate, allowed_misses, certify_threshold, tune_threshold
-from skinensemble.thresholds._lesions import check_lesion
+from skinensemble.thresholds._lesions import WAYS, check_lesion
 from skinensemble.thresholds._tune import check_criterion
 from skinensemble.voting._base import VotingRule
 from skinensemble.voting._checks import (
@@ -286,6 +286,7 @@ def _load_certificate(state) -> Certificate:
         promised=state.raw("promised"),
         minimum=float(state.number("minimum", 0, 1)),
         confidence=float(state.number("confidence", 0, 1)),
+        lesion=state.choice("lesion", WAYS),
     )
     if certificate.bound < certificate.minimum - 1e-9:
         raise state.fault("misses", f"its counts do not prove {certificate.minimum}")

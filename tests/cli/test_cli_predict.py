@@ -180,12 +180,16 @@ def test_info_refuses_a_damaged_file(model, tmp_path, capsys):
 def test_predict_restates_for_a_prevalence(model, images, capsys):
     shown = []
     for options in ([], ["--prevalence", "0.01"], ["--prevalence", "estimate"]):
-        assert main(["predict", str(model), *images, "--json", *options]) == 0
+        # A share cannot be told from three images.
+        files = images * 17 if "estimate" in options else images
+        assert main(["predict", str(model), *files, "--json", *options]) == 0
         streams = capsys.readouterr()
         rows = json.loads(streams.out)["images"]
         shown.append(np.array([row["p_malignant"] for row in rows]))
         assert ("the cascade is not calibrated" in streams.err) == bool(options)
     assert (shown[1] < shown[0]).all()
+    assert main(["predict", str(model), *images, "--prevalence", "estimate"]) == 1
+    assert "too few images (3) to tell how many are malignant" in capsys.readouterr().err
     for text in ("3", "abc"):
         assert main(["predict", str(model), *images, "--prevalence", text]) == 2
         assert f"'{text}' is neither a share between 0 and 1 nor est" in capsys.readouterr().err

@@ -155,7 +155,14 @@ def test_a_figure_is_the_first_and_the_percentiles_of_the_rest():
 def test_without_resamples_there_is_no_interval(values):
     figure = Figure.from_resamples(np.array(values))
     np.testing.assert_array_equal([figure.value, figure.low], [values[0], np.nan])
-    assert str(figure).endswith("(nan–nan)")
+    assert str(figure) == f"{values[0]:.3f}"
+
+
+@pytest.mark.parametrize(
+    "others", [[1.0] * 9, [0.9, np.nan, np.nan, 0.95, 0.9, 0.92, 0.91, 0.9, 1]]
+)
+def test_resamples_that_are_all_alike_or_often_lack_a_class_say_nothing(others):
+    assert str(Figure.from_resamples(np.array([1.0, *others]))) == "1.000"
 
 
 @settings(max_examples=15)

@@ -154,13 +154,14 @@ def test_a_referral_is_judged_too(fresh):
     got = judged.certainty["triage"]
     assert got["decided"].value == pytest.approx(kept.mean())
     assert got["right of these"].value == pytest.approx(right[kept].mean())
-    assert f"Referral of the triage: {cascade.triage_referral_}" in str(judged)
+    how = "out of fold; approximate"
+    assert f"Referral of the triage ({how}): {cascade.triage_referral_}" in str(judged)
 
 
 def test_it_says_whether_the_votes_earn_their_keep(cascade, report):
-    sentence = cascade.triage_.compare(rules=(), n_resamples=200).sentence
-    assert report.earned["triage"] == sentence
-    assert f"Out of fold, triage: {sentence}" in str(report)
+    found = cascade.triage_.compare(rules=(), n_resamples=200)
+    assert report.earned["triage"] == f"{found.notes[0]} {found.sentence}"
+    assert "Out of fold, triage: All are judged without the threshold: " in str(report)
     assert report.earned["diagnosis"].startswith("The vote (")
 
 
@@ -269,9 +270,31 @@ def test_a_threshold_set_on_fresh_lesions_is_shown_beside_the_rule_of_its_name(c
     certified = deepcopy(cascade)
     certified.certify(X, y, groups=lesions)
     judged = evaluate(certified, X, y, groups=lesions, n_resamples=5)
+    what = f"{len(y)} of {len(y)} samples set the threshold"
+    assert f"Attention: {what}; these figures flatter." in str(judged)
     assert row(judged.triage, "as trained").misses == np.sum(
         np.isin(y, MALIGNANT) & ~certified.predict_malignant(X)
     )
+
+
+@pytest.mark.parametrize(
+    ("way", "words", "together"),
+    [
+        ("worst", "worst image", min),
+        ("highest", "highest image", max),
+        ("mean", "mean of", np.mean),
+    ],
+)
+def test_lesions_are_counted_as_they_were_promised(fresh, way, words, together):
+    X, y, lesions = lesion_table(240)
+    rule = ThresholdVote(lesion=way, min_sensitivity=0.9)
+    cascade = Cascade(Stage(committee(), voting=rule, cv=2), malignant=MALIGNANT, random_state=0)
+    judged = evaluate(cascade.fit(X, y, groups=lesions), *fresh[:2], groups=fresh[2], n_resamples=5)
+    p, malignant = cascade.malignant_proba(fresh[0]), np.isin(fresh[1], MALIGNANT)
+    scores = [together(p[fresh[2] == one]) for one in np.unique(fresh[2][malignant])]
+    assert judged.lesions["misses"] == np.sum(np.array(scores) < cascade.certificate_.threshold)
+    assert f"lesion by lesion ({words}" in str(judged)
+    assert (f"a lesion by the {way}" in judged.certificate) == (way != "worst")
 
 
 def test_without_groups_each_image_is_a_lesion(cascade, fresh):

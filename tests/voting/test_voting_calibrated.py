@@ -9,7 +9,15 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from skinensemble import CalibratedVote, LogitAdjustedVote, MajorityVote, SoftVote, ThresholdVote
+from skinensemble import (
+    CalibratedVote,
+    EarlyExitVote,
+    LogitAdjustedVote,
+    MajorityVote,
+    PowerMeanVote,
+    SoftVote,
+    ThresholdVote,
+)
 from skinensemble.exceptions import InputError
 
 METHODS = ("temperature", "isotonic", "platt")
@@ -156,8 +164,18 @@ def test_an_unknown_method_is_refused():
 
 
 def test_what_the_base_refuses_is_refused_early():
-    with pytest.raises(InputError, match=r"^min_sensitivity: 2"):
-        CalibratedVote(ThresholdVote(min_sensitivity=2)).check_targets(np.array([0, 1]))
+    with pytest.raises(InputError, match=r"^power: "):
+        CalibratedVote(PowerMeanVote(power="x")).check_targets(np.array([0, 1]))
+
+
+@pytest.mark.parametrize("base", ["threshold", EarlyExitVote(ThresholdVote())], ids=str)
+def test_a_threshold_goes_outside(base):
+    ballots, y = overconfident(600)
+    text = r"^base: .* – it decides at a threshold, .* – put the threshold outside: ThresholdVote"
+    with pytest.raises(InputError, match=text):
+        CalibratedVote(base).check_targets(y)
+    with pytest.raises(InputError, match=text):
+        CalibratedVote(base).fit(ballots, y)
 
 
 def test_certain_ballots_stay_finite():
