@@ -40,8 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when all is well; 1 when data, a model or a file cannot be used; 2 when the arguments
-        cannot; 130 after Ctrl-C or SIGTERM; 141 when the reader of the output has gone.
+        0 when all is well; 1 when data, a model or a file cannot be used, or an option does not fit
+        the data or an existing file; 2 when the arguments are wrong by themselves; 130 after Ctrl-C
+        or SIGTERM; 141 when the reader of the output has gone.
 
     Examples
     --------

@@ -34,9 +34,10 @@ class LogitAdjustedVote(RuleOverBase):
     Where one class has two thirds of the lesions, the most probable class is right most often, and
     the rare classes pay for it. Subtracting `tau` times the logarithm of each class's share from
     its log-probability [1]_ shifts the decisions toward them: 0 changes nothing, 1 decides as if
-    all classes were equally common. Between the two a balanced accuracy that is higher by points
-    often costs a tenth of a point of accuracy. The probabilities are those of the shifted
-    prevalence, where they are calibrated at the training's, and no estimates of what a lesion is.
+    all classes were equally common. What balanced accuracy gains, accuracy loses in part: on
+    HAM10000, with three fine-tuned members, "auto" gained 3.2 points of the one and lost 1.3 of the
+    other. The probabilities are those of the shifted prevalence, where they are calibrated at the
+    training's, and no estimates of what a lesion is.
 
     Parameters
     ----------
