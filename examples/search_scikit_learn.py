@@ -11,6 +11,8 @@ says nothing of skin.
 
 from __future__ import annotations
 
+import argparse
+
 import sklearn
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, StratifiedGroupKFold
@@ -25,8 +27,14 @@ GRID = {
 }
 
 
+def parse_args() -> argparse.Namespace:
+    """Read the command line, which has but ``--help``."""
+    return argparse.ArgumentParser(description=__doc__.split("\n\n")[0]).parse_args()
+
+
 def main() -> None:
     """Search in two ways."""
+    parse_args()
     # Without routing, scikit-learn would leave `groups` out of the inner fits.
     sklearn.set_config(enable_metadata_routing=True)
     lesions = make_lesions(140, size=32, weights="balanced", random_state=0)

@@ -20,6 +20,7 @@ def make_stage(
     voting="soft",
     cv=None,
     refit=True,
+    n_jobs=None,
     on_error="raise",
     min_members=1,
     time_limit=None,
@@ -37,7 +38,7 @@ def make_stage(
     voting : str or VotingRule, default="soft"
     cv : int, default=None
         Folds; None is 5.
-    refit, on_error, min_members, time_limit, member_time_limit
+    refit, n_jobs, on_error, min_members, time_limit, member_time_limit
         As in :class:`Stage`.
     **options
         Parameters of every :class:`TransferClassifier`.
@@ -61,6 +62,7 @@ def make_stage(
         voting=voting,
         cv=cv,
         refit=refit,
+        n_jobs=n_jobs,
         verbose=options.get("verbose", 0),
         on_error=on_error,
         min_members=min_members,

@@ -66,7 +66,7 @@ class DatasetError(InputError):
 
 
 class CertificateError(InputError):
-    """Too few lesions to prove the sensitivity that was asked for."""
+    """Too few lesions to prove the sensitivity or specificity that was asked for."""
 
 
 class WeightsError(SkinEnsembleError, OSError):

@@ -7,6 +7,7 @@ from sklearn.naive_bayes import GaussianNB
 from skinensemble import (
     CalibratedVote,
     MajorityVote,
+    Stage,
     ThresholdVote,
     TransferClassifier,
     list_backbones,
@@ -50,6 +51,14 @@ def test_weights_for_a_member_of_the_users_own_are_refused(make):
     text = "weights: own – not among the backbones resnet50 – correct the names"
     with pytest.raises(InputError, match=text):
         make("resnet50", ("own", GaussianNB()), weights={"own": "here.weights.h5"})
+
+
+@pytest.mark.parametrize("options", [{}, {"unfreeze": 0.4}])
+def test_how_many_members_are_trained_at_once_is_for_both_stages(options):
+    cascade = make_cascade("resnet50", n_jobs=2, **options)
+    stages = [one for one in (cascade.triage, cascade.diagnosis) if isinstance(one, Stage)]
+    assert [stage.n_jobs for stage in stages] == [2] * (1 if options else 2)
+    assert make_cascade("resnet50").diagnosis.n_jobs is None
 
 
 def test_an_unknown_option_is_refused():

@@ -35,6 +35,15 @@ def test_only_the_data_are_required(read, name):
     assert args.data == "somewhere"
 
 
+@pytest.mark.parametrize("name", ["search_optuna.py", "search_scikit_learn.py"])
+def test_searches_on_drawn_lesions_need_no_arguments_and_explain_themselves(read, name, capsys):
+    read(name)
+    with pytest.raises(SystemExit) as ended:
+        read(name, "--help")
+    assert ended.value.code == 0
+    assert "usage:" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("asked", [{}, RECIPE, {"learning_rate": 0.01}])
 def test_a_member_is_trained_by_the_recipe_but_for_what_is_asked(read, asked):
     options = [f"--{name.replace('_', '-')}={value}" for name, value in asked.items()]

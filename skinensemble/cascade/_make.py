@@ -53,8 +53,9 @@ def make_cascade(
     confidence : float, default=0.95
         Confidence of that proof.
     weights, cv, **options
-        As in :class:`TransferClassifier` and :class:`Stage`, `refit`, `on_error`, `min_members`
-        and `member_time_limit` among them; `weights` may be a dict from backbone to weights.
+        As in :class:`TransferClassifier` and :class:`Stage`, `refit`, `n_jobs`, `on_error`,
+        `min_members` and `member_time_limit` among them; `weights` may be a dict from backbone to
+        weights.
     shared_members : bool, default=None
         Whether the members of the diagnosis vote in the triage too, instead of some of its own;
         see :class:`Cascade`. None: with `unfreeze`, where it halves the training.

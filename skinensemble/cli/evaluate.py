@@ -20,7 +20,7 @@ def add_parser(commands, **options) -> None:
         " with 95 % intervals by bootstrap of lesions.",
         **options,
     )
-    parser.add_argument("model", metavar="MODEL", help="file that train wrote")
+    parser.add_argument("model", metavar="MODEL", help="saved cascade")
     add_data_options(parser)
     add_engine_options(parser)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")

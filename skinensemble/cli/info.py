@@ -20,7 +20,7 @@ def add_parser(commands, **options) -> None:
         description="Check a saved file and say what is in it. The networks are not built.",
         **options,
     )
-    parser.add_argument("model", metavar="MODEL", help="file that train wrote")
+    parser.add_argument("model", metavar="MODEL", help="saved file")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     parser.set_defaults(run=run)
 

@@ -45,7 +45,7 @@ def add_parser(commands, **options) -> None:
         epilog=_EPILOG,
         **options,
     )
-    parser.add_argument("model", metavar="MODEL", help="file that train wrote")
+    parser.add_argument("model", metavar="MODEL", help="saved cascade")
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="image files, and folders with all below them"
     )

@@ -72,7 +72,7 @@ def add_parser(commands, **options) -> None:
         **options,
     )
     add_data_options(parser)
-    _add_space(parser.add_argument_group("search space; each takes alternatives: A,B,C"))
+    _add_space(parser.add_argument_group("search space"))
     _add_halving(parser.add_argument_group("search"))
     _add_decision(parser.add_argument_group("decision"))
     _add_run(parser.add_argument_group("run"))

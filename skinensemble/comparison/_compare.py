@@ -61,8 +61,8 @@ def compare(
         Lesion of each image; None takes each for a lesion of its own.
     voting : str or VotingRule, default="soft"
         The vote that has to earn its keep.
-    rules : sequence of str or VotingRule
-        Rules to compare it with; the default is all that are quick to learn: ``"majority"``,
+    rules : sequence of str or VotingRule, optional
+        Rules to compare it with; by default all that are quick to learn: ``"majority"``,
         ``"weighted_majority"``, ``"soft"``, ``"geometric"``, ``"median"`` and ``"greedy"``.
     n_resamples : int, default=500
         Bootstrap resamples of the lesions.

@@ -22,7 +22,7 @@ def save(estimator, path: str | os.PathLike[str]) -> str:
 
     Parameters
     ----------
-    estimator : Cascade, Stage, TransferClassifier or DenseHead
+    estimator : Cascade, Stage, or a member or voting rule of a type that can be saved
         Fitted.
     path : str or path-like
         An existing file is replaced only when the new one is complete.

@@ -24,7 +24,7 @@ def make_candidates(*backbones, weights="imagenet", **options) -> list[tuple[str
     ----------
     *backbones : str
         Names of :func:`~skinensemble.list_backbones`.
-    weights : {"imagenet", None}, path, or dict of backbone name to one of these
+    weights : {"imagenet", None}, path, or dict of backbone name to one, default="imagenet"
         A dict leaves the others at ``"imagenet"``.
     **options
         Parameters of :class:`TransferClassifier`. A list holds alternatives, of which each

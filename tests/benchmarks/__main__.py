@@ -52,7 +52,7 @@ def main() -> None:
         "--images",
         type=int,
         default=400,
-        help="training images of fit and fine_tune, timed images of the others",
+        help="training images of fit, fit_engines and fine_tune, timed images of the others",
     )
     parser.add_argument("--store", type=Path, help="folder that keeps the features of early_exit")
     parser.add_argument("--model", type=Path, help="file that keeps the cascade of early_exit")
