@@ -93,7 +93,7 @@ class Stage(
         1 prints a line for each member.
     on_error : {"raise", "drop"}, default="raise"
         What becomes of a member that fails in ``fit``: its training diverges, it raises, its
-        probabilities are none, its process dies, its time is over. "drop": a warning names it,
+        probabilities are invalid, its process dies, its time is over. "drop": a warning names it,
         ``failures_`` says what happened, and the others vote, each exactly as it would without it.
     min_members : int, default=1
         With ``on_error="drop"``: members that must be left.
