@@ -46,6 +46,7 @@ def add_malignant(group) -> None:
     """Add ``--malignant``."""
     group.add_argument(
         "--malignant",
+        action="extend",
         type=comma_list,
         metavar="CODE[,CODE…]",
         help="diagnoses that count as malignant (default: akiec,bcc,mel)",

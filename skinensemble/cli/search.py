@@ -82,7 +82,9 @@ def add_parser(commands, **options) -> None:
 def _add_space(group) -> None:
     add_networks(group)
     for name, about in _CHOICES.items():
-        group.add_argument(f"--{name}", type=_alternatives, metavar="A[,B…]", help=about)
+        group.add_argument(
+            f"--{name}", action="extend", type=_alternatives, metavar="A[,B…]", help=about
+        )
 
 
 def _add_halving(group) -> None:

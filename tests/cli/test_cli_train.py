@@ -68,6 +68,13 @@ def test_what_to_unfreeze_is_a_number_or_a_name(text, value):
     assert parse("train", "DATA", "--unfreeze", text).unfreeze == value
 
 
+def test_options_of_several_values_may_be_repeated():
+    args = parse("train", "DATA", "--malignant", "mel", "--malignant", "bcc,akiec")
+    assert args.malignant == ["mel", "bcc", "akiec"]
+    args = parse("search", "DATA", "--unfreeze", "none", "--unfreeze", "2,0.3")
+    assert args.unfreeze == [None, 2, 0.3]
+
+
 def test_same_seed_same_file(train_args, model, tmp_path, capsys):
     again = tmp_path / "again.h5"
     assert main([*train_args, "--quiet", "--output", str(again)]) == 0
