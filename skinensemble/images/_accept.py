@@ -96,9 +96,10 @@ def _check_stack(array: np.ndarray) -> None:
 def _check_scale(arrays: Sequence[np.ndarray]) -> None:
     """Refuse floats that are all at most 1: as 0–255 they would be all but black."""
     floats = [one for one in arrays if one.dtype.kind == "f" and one.size]
-    if not floats or not max(np.fmax.reduce(one, axis=None) for one in floats) <= 1:
+    # Neither max nor min would do: what they return depends on where NaN stands.
+    if not floats or not np.fmax.reduce([np.fmax.reduce(one, axis=None) for one in floats]) <= 1:
         return
-    low = min(np.fmin.reduce(one, axis=None) for one in floats)
+    low = np.fmin.reduce([np.fmin.reduce(one, axis=None) for one in floats])
     why = "floats are taken as 0–255, so these would all be black"
     remedy = "multiply them by 255: X * 255"
     if low < 0:

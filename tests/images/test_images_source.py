@@ -178,6 +178,7 @@ def test_iterates_over_images(stack):
         (7, "an object of type int – "),
         (np.full((2, 9, 9, 3), 0.9), r"floats from 0\.9 to at most 1 – .* multiply .*: X \* 255"),
         ([np.full((9, 9, 3), 0.9)] * 2, r"would all be black – multiply them by 255: X \* 255"),
+        ([np.full((9, 9, 3), p) for p in (np.nan, 0.6)], r"floats from 0\.6 to .* multiply them"),
         (np.linspace(-1, 1, 486).reshape(2, 9, 9, 3), r"floats from -1 .* \(X \+ 1\) \* 127\.5"),
     ],
 )
