@@ -178,5 +178,6 @@ class VerdictCsv:
 def isic_line(row: Row, codes: Sequence[str]) -> list[object]:
     """Return a row of the submission form of ISIC 2018, task 3."""
     proba = row.get("probabilities")
-    cells = [None if proba is None else proba.get(code.lower(), 0.0) for code in codes]
+    known = {} if proba is None else {label.upper(): p for label, p in proba.items()}
+    cells = [None if proba is None else known.get(code, 0.0) for code in codes]
     return [Path(row["file"]).stem, *cells]

@@ -340,8 +340,12 @@ def _prevalence(text: str) -> float | str:
 
 
 def _check_isic(classes) -> None:
-    foreign = [str(label) for label in classes if str(label).upper() not in _ISIC]
-    if foreign:
-        why = "the form has the seven types of HAM10000 only"
-        remedy = "leave out --isic, or train without these diagnoses"
-        raise InputError(message("--isic", first_few(foreign), why, remedy))
+    columns = Counter(str(label).upper() for label in classes)
+    remedy = "leave out --isic, or train without these diagnoses"
+    for unfit, why in (
+        (columns.keys() - set(_ISIC), "the form has the seven types of HAM10000 only"),
+        ({one for one, n in columns.items() if n > 1}, "these would share a column"),
+    ):
+        shown = [str(label) for label in classes if str(label).upper() in unfit]
+        if shown:
+            raise InputError(message("--isic", first_few(shown), why, remedy))

@@ -14,6 +14,7 @@ import pytest
 
 from skinensemble import load
 from skinensemble.cli import main
+from skinensemble.exceptions import InputError
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -268,6 +269,17 @@ def test_a_name_that_would_break_the_table_is_quoted(model, folder, tmp_path, ca
     assert main(["predict", str(model), str(odd)]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if "line.png" in line]
     assert rows[0].startswith(r"'new\nline.png'")
+
+
+def test_the_submission_form_knows_codes_in_any_case(model):
+    from skinensemble.cli.predict import _ISIC, _check_isic
+    from skinensemble.cli._results import isic_line
+
+    row = {"file": "a/b.png", "status": "ok", "probabilities": {"MEL": 0.75, "Nv": 0.25}}
+    assert isic_line(row, _ISIC) == ["b", 0.75, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0]
+    _check_isic(["MEL", "Nv"])
+    with pytest.raises(InputError, match="--isic: MEL, mel – these would share a column – leave"):
+        _check_isic(["MEL", "mel", "nv"])
 
 
 class TestResume:
