@@ -170,7 +170,7 @@ class ImageIndex:
             if entry.name.startswith("."):
                 continue
             if entry.is_symlink():
-                if self._accept_link(entry, name):
+                if self._accept_link(entry, name, deep):
                     yield name
             elif entry.is_dir(follow_symlinks=False):
                 if deep:
@@ -184,7 +184,7 @@ class ImageIndex:
             self.formats[name] = f"{ending.lower()}: export it as PNG or JPEG"
         return ending.lower() in FORMATS and not stem.endswith(_MASKS)
 
-    def _accept_link(self, entry: os.DirEntry[str], name: str) -> bool:
+    def _accept_link(self, entry: os.DirEntry[str], name: str, deep: bool) -> bool:
         """Follow a link to a file inside the root; refuse what leads elsewhere."""
         target = os.path.realpath(entry.path)
         if not self._inside(target):
@@ -194,6 +194,8 @@ class ImageIndex:
             return self._accept_file(name)
         elif not Path(target).is_dir():
             self.links[name] = "it leads nowhere"
+        elif deep:  # else it may be one of the folders that are listed by name
+            self.links[name] = "it is a link to a folder"
         return False
 
 

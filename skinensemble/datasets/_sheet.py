@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -117,17 +117,17 @@ class Sheet:
         identity = self.index.identity
         named = {identity(path) for path in found if path}
         without = (file for file in self.index.files if identity(file) not in named)
-        self._note("image without a row", without)
+        self.problems += [DatasetProblem(None, file, "image without a row") for file in without]
         return found
 
     def note_links(self) -> None:
         """List the links that were not followed and that no row names."""
         told = {p.image for p in self.problems if p.kind == "unsafe link"}
-        links = (n for n in self.index.links if not told & set(names_of(n)))
-        self._note("unsafe link", links)
-
-    def _note(self, kind: str, names: Iterable[str]) -> None:
-        self.problems += [DatasetProblem(None, name, kind) for name in names]
+        self.problems += [
+            DatasetProblem(None, name, "unsafe link", why)
+            for name, why in self.index.links.items()
+            if not told & set(names_of(name))
+        ]
 
     def check_duplicates(self, found: Sequence[str]) -> None:
         """Reject further rows of an image, and all of them when they disagree."""
