@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias
 from skinensemble.datasets._files import ImageIndex, as_folder, names_of
 from skinensemble.datasets._problems import DatasetProblem, Policy
 from skinensemble.datasets._sheet import TOLD, Sheet, is_missing
-from skinensemble.datasets._table import read_table
+from skinensemble.datasets._table import Table, read_table
 from skinensemble.exceptions import DatasetError, InputError, message
 
 __all__ = ["load_image_folder"]
@@ -106,8 +107,7 @@ def load_image_folder(
     sheet = Sheet(root, index, list(files), labels, columns=columns)
     _check_classes(sheet, root, classes)
     if groups is not None:
-        sheet.tables += filter(None, [_table_path(groups)])
-        sheet.groups = _lesions(files, groups)
+        sheet.groups = _lesions(sheet, groups)
     _check_copies(sheet)
     problems = (DatasetProblem(None, n, "format not read", w) for n, w in index.formats.items())
     sheet.problems += problems
@@ -164,24 +164,39 @@ def _reject_copies(sheet: Sheet, rows: list[int]) -> None:
                 sheet.reject(row, "image with several labels", ", ".join(labels))
 
 
-def _lesions(files: list[str], groups: Any) -> list[str]:
+def _lesions(sheet: Sheet, groups: Any) -> list[str]:
     """Return the lesion of each file, ``""`` where there is none."""
-    lesion_of = _rule(groups)
-    found = (lesion_of(file) for file in files)
+    path = _table_path(groups)
+    if path is not None:
+        sheet.tables.append(path)
+        return _from_table(sheet, read_table(path))
+    found = map(_rule(groups), sheet.ids)
     return ["" if lesion is None or is_missing(str(lesion)) else str(lesion) for lesion in found]
+
+
+def _from_table(sheet: Sheet, table: Table) -> list[str]:
+    images = table.columns[table.find("image", "image_id")]
+    lesions = table.columns[table.find("lesion_id", "lesion")]
+    sheet.problems += [DatasetProblem(*p[:3], f"lesion table, {p.detail}") for p in table.ragged]
+    of_image: dict[str, set[str]] = {}
+    for image, lesion in zip(images, lesions, strict=True):
+        of_image.setdefault(image, set()).add(lesion)
+    rows = [_of_first_name(of_image, file) or set() for file in sheet.ids]
+    for row, found in enumerate(rows):
+        if len(found) > 1:
+            sheet.reject(row, "image with several lesions", ", ".join(sorted(found)))
+    return ["".join(found) if len(found) < 2 else TOLD for found in rows]
+
+
+def _of_first_name(mapping: Mapping[str, Any], file: str) -> Any:
+    return next((mapping[name] for name in names_of(file) if name in mapping), None)
 
 
 def _rule(groups: Any) -> Callable[[str], Any]:
     if callable(groups):
         return groups
     if isinstance(groups, Mapping):
-        return lambda file: next((groups[n] for n in names_of(file) if n in groups), None)
-    table_path = _table_path(groups)
-    if table_path is not None:
-        table = read_table(table_path)
-        images = table.columns[table.find("image", "image_id")]
-        lesions = table.columns[table.find("lesion_id", "lesion")]
-        return _rule(dict(zip(images, lesions, strict=True)))
+        return functools.partial(_of_first_name, groups)
     try:
         pattern = re.compile(groups)
     except (re.error, TypeError) as error:

@@ -272,8 +272,8 @@ def test_a_name_that_would_break_the_table_is_quoted(model, folder, tmp_path, ca
 
 
 def test_the_submission_form_knows_codes_in_any_case(model):
-    from skinensemble.cli.predict import _ISIC, _check_isic
     from skinensemble.cli._results import isic_line
+    from skinensemble.cli.predict import _ISIC, _check_isic
 
     row = {"file": "a/b.png", "status": "ok", "probabilities": {"MEL": 0.75, "Nv": 0.25}}
     assert isic_line(row, _ISIC) == ["b", 0.75, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0]

@@ -65,6 +65,21 @@ def test_lesions_from_a_table(own, tmp_path, header):
         assert load_image_folder(own, groups=groups).groups.tolist() == EXPECTED
 
 
+def test_a_table_of_lesions_that_contradicts_itself(own, tmp_path):
+    table = tmp_path / "lesions.csv"
+    rows = [f"p{i}_{view}.jpg,p{i}" for i in (1, 2, 3, 5, 6) for view in "ab"]
+    rows += ["p4_a,p4", "p4_b", "p4_b,p4", "p4_b,p4", "p1_a.jpg,p9"]
+    table.write_text("\n".join(["image,lesion", *rows]))
+    with pytest.raises(DatasetError) as caught:
+        load_image_folder(own, groups=table)
+    text = str(caught.value)
+    assert "1 × image with several lesions ['mel/p1_a.jpg' (p1, p9)]" in text
+    assert "1 × wrong number of cells [line 13 'p4_b' (lesion table, 1 instead of 2)]" in text
+    with pytest.warns(UserWarning, match="1 of 12 rows"):
+        bunch = load_image_folder(own, groups=table, on_error="skip", max_skipped=0.1)
+    assert bunch.groups.tolist() == EXPECTED[:4] + EXPECTED[5:]
+
+
 def test_images_without_a_lesion_are_listed(own):
     with pytest.raises(DatasetError, match=r"2 × no lesion id \['bkl/p6_a.jpg', 'bkl/p6_b.jpg'\]"):
         load_image_folder(own, groups=r"p[1-5]")
@@ -131,6 +146,14 @@ def test_everything_in_the_wrong_place_is_listed(own, tmp_path):
         bunch = load_image_folder(own, on_error="skip", max_skipped=0.1)
     assert len(bunch.images) == 12
     assert len(bunch.problems) == 6
+
+
+def test_a_class_folder_that_is_a_link_is_told(own):
+    (own / ".store").mkdir()
+    (own / "mel").rename(own / ".store" / "mel")
+    (own / "mel").symlink_to(own / ".store" / "mel")
+    with pytest.raises(DatasetError, match=r"unsafe link \['mel' \(it is a link to a folder\)\]"):
+        load_image_folder(own)
 
 
 def test_expected_classes(own):
