@@ -5,9 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-__all__ = ["text_table", "write_csv"]
+from skinensemble._paths import is_file, is_folder
+from skinensemble.exceptions import InputError, message
+
+__all__ = ["check_report", "csv_bytes", "text_table", "write_csv"]
+
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -40,13 +47,48 @@ def write_csv(
     """
     from skinensemble.persistence._atomic import replace_file, write_all
 
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    # Names of files need not be valid Unicode; their bytes come back as they were.
-    data = text.getvalue().encode("utf-8", "surrogateescape")
+    data = csv_bytes([header, *rows])
     replace_file(path, len(data), lambda file: write_all(file, data))
+
+
+def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
+    r"""Return rows of CSV in UTF-8; names of files that are no Unicode come out as their bytes.
+
+    Examples
+    --------
+    >>> csv_bytes([["a,b", 1], ["c\r", None]])
+    b'"a,b",1\n"c\r",\n'
+    """
+    lines: list[str] = []
+    for row in rows:
+        text = io.StringIO(newline="")
+        # With another end of lines a bare carriage return is not quoted.
+        csv.writer(text).writerow(row)
+        lines.append(text.getvalue().removesuffix("\r\n"))
+    whole = "".join(f"{line}\n" for line in lines)
+    # Half a surrogate that stands for no byte cannot be in the name of a file.
+    return _HALF.sub("\ufffd", whole).encode("utf-8", "surrogateescape")
+
+
+def check_report(path: str | os.PathLike[str], header: Sequence[str]) -> None:
+    """Refuse to replace a file that is no report of the same kind: it is somebody's work.
+
+    Raises
+    ------
+    InputError
+    """
+    if is_folder(path):
+        raise InputError(message("report", path, "it is a folder", "give the path of a file"))
+    if not is_file(path):
+        return
+    try:
+        with Path(path).open("rb") as file:
+            first = file.readline(1000)
+    except OSError:  # so it cannot be replaced either, perhaps
+        first = b""
+    if first and first.rstrip(b"\r\n") != ",".join(header).encode():
+        why = "it exists, and is no report"
+        raise InputError(message("report", path, why, "choose another name"))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skinensemble._paths import expanded
 from skinensemble.exceptions import DatasetError, ImageReadError, InputError, first_few, message
+from skinensemble.tables import csv_bytes
 
-__all__ = ["Data", "add_data_options", "load_data"]
+__all__ = ["Data", "add_data_options", "files_of", "load_data"]
 
 FORMATS = ("ham10000", "isic", "folder", "dermamnist")
 _TABLES = (".csv", ".tab", ".tsv", ".txt")
@@ -105,6 +106,12 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         help="look for images that are the same but for encoding, size, or being turned, and take"
         " them for one lesion (how alike they have to be: 0.99)",
     )
+
+
+def files_of(args: argparse.Namespace) -> list[str]:
+    """Return what is named to be read: the data, their tables, and weights."""
+    weights = dict(getattr(args, "weights", [])).values()
+    return list(filter(None, (args.data, args.groundtruth, args.lesions, *weights)))
 
 
 def load_data(args: argparse.Namespace) -> Data:
@@ -271,9 +278,5 @@ def _append(report: str | None, problems) -> None:
     """Add bad images to the report that the reader of the tables has begun."""
     if report is None or not problems:
         return
-    path = Path(report).expanduser()
-    fresh = not path.exists()
-    with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerows([["row", "image", "problem"]] if fresh else [])
-        writer.writerows(["", problem.name, problem.problem] for problem in problems)
+    with expanded(report).open("ab") as file:
+        file.write(csv_bytes(["", problem.name, problem.problem] for problem in problems))

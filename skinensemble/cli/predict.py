@@ -13,7 +13,7 @@ from typing import Any
 from skinensemble.cli._aside import number_or_name
 from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._light import is_light, start_again, try_out
-from skinensemble.cli._outputs import add_force, check_output
+from skinensemble.cli._outputs import add_force, check_output, keep_apart
 from skinensemble.cli._results import VerdictCsv, VerdictTable, isic_line
 from skinensemble.cli._screen import UsageError, count, print_json, progress_on_stderr
 from skinensemble.cli.evaluate import check_model, load_cascade
@@ -89,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
     _check_early_exit(args)
     output, isic = check_output(args, "output"), check_output(args, "isic")
     files = _files(args.images)
+    keep_apart({"--output": output, "--isic": isic}, [args.model, *files])
     cascade = _loaded(args)
     if cascade is None:
         return start_again()

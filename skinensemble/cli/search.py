@@ -17,9 +17,9 @@ from skinensemble.cli._aside import (
     number_or_name,
     size_of,
 )
-from skinensemble.cli._data import Data, add_data_options, load_data
+from skinensemble.cli._data import Data, add_data_options, files_of, load_data
 from skinensemble.cli._engines import add_engine_options
-from skinensemble.cli._outputs import add_force, check_output
+from skinensemble.cli._outputs import add_force, check_output, keep_apart
 from skinensemble.cli._screen import (
     UsageError,
     add_seed,
@@ -165,6 +165,8 @@ def run(args: argparse.Namespace) -> int:
     except InputError as error:
         raise UsageError(str(error)) from error
     folder, model = _outputs(args)
+    own = [folder / name for name in (_NOTE, "cascade.h5", "leaderboard.csv", "leaderboard.png")]
+    keep_apart({str(path): path for path in own} | {"--report": args.report}, files_of(args))
     data = load_data(args)
     check_malignant(args, data)
     train, test = hold_out(data, args)

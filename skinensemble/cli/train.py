@@ -14,10 +14,10 @@ from skinensemble.cli._aside import (
     number_or_name,
     size_of,
 )
-from skinensemble.cli._data import Data, add_data_options, load_data
+from skinensemble.cli._data import Data, add_data_options, files_of, load_data
 from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._limits import add_limit_options, chosen_limits, how_to_go_on
-from skinensemble.cli._outputs import add_force, check_output
+from skinensemble.cli._outputs import add_force, check_output, keep_apart
 from skinensemble.cli._screen import UsageError, add_seed, load_keras, progress_on_stderr
 
 __all__ = ["add_parser", "run"]
@@ -137,7 +137,10 @@ def run(args: argparse.Namespace) -> int:
         cascade = _build(args)
     except InputError as error:
         raise UsageError(str(error)) from error
+    written = {"--output": output, "--report": args.report}
+    keep_apart(written, files_of(args))
     data = load_data(args)
+    keep_apart(written, data.images.names)
     check_malignant(args, data)
     train, test = hold_out(data, args)
     try:

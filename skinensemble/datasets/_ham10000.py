@@ -87,7 +87,8 @@ def load_ham10000(
         With ``on_error="skip"``, the largest fraction of the rows that may be left out. Losing
         all images of a class is always an error.
     report : path, optional
-        CSV file (row, image, problem) to write all problems to, in either case.
+        CSV file (row, image, problem) to write all problems to, in either case; it replaces an
+        earlier report and nothing else.
     return_X_y : bool, default=False
         Return ``(images, target)`` instead of a Bunch. The lesions are only in the Bunch.
     download : bool, default=False

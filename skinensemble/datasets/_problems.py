@@ -6,13 +6,16 @@ import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
+from skinensemble._paths import expanded, first_same
 from skinensemble.exceptions import DatasetError, InputError, check_choice, first_few, message
-from skinensemble.tables import write_csv
+from skinensemble.tables import check_report, write_csv
 
-__all__ = ["DatasetProblem", "Policy"]
+__all__ = ["REPORT", "DatasetProblem", "Policy"]
+
+REPORT = ("row", "image", "problem")
+"""Columns of a report."""
 
 
 class DatasetProblem(NamedTuple):
@@ -71,16 +74,19 @@ class Policy:
             raise InputError(message("max_skipped", self.max_skipped, why, remedy))
 
     def spare(self, files: Iterable[str | os.PathLike]) -> None:
-        """Refuse a report that would replace one of these files.
+        """Refuse a report that would replace one of these files, or what is no report.
 
         Raises
         ------
         InputError
         """
-        path = None if self.report is None else Path(self.report).expanduser()
-        if path is not None and path.exists() and any(map(path.samefile, files)):
+        if self.report is None:
+            return
+        path = expanded(self.report)
+        if first_same(path, files) is not None:
             why = "it is read as data"
             raise InputError(message("report", path, why, "choose another file"))
+        check_report(path, REPORT)
 
     def settle(
         self,
@@ -110,7 +116,8 @@ class Policy:
             `max_skipped` of the rows, or a whole class, would be left out.
         """
         if self.report is not None:
-            _write_report(problems, Path(self.report).expanduser())
+            rows = ([p.row or "", p.image, p.problem] for p in problems)
+            write_csv(expanded(self.report), REPORT, rows)
         if not problems:
             return
         count = f"{n_left_out} of {n_rows} rows cannot be used: " if n_left_out else ""
@@ -136,9 +143,3 @@ def _summary(problems: Sequence[DatasetProblem]) -> str:
     for problem in problems:
         kinds.setdefault(problem.kind, []).append(problem)
     return "; ".join(f"{len(of)} × {kind} [{first_few(of)}]" for kind, of in kinds.items())
-
-
-def _write_report(problems: Sequence[DatasetProblem], path: Path) -> None:
-    write_csv(
-        path, ["row", "image", "problem"], ([p.row or "", p.image, p.problem] for p in problems)
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections.abc import Iterable
@@ -12,10 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from skinensemble._paths import expanded, is_folder
 from skinensemble.exceptions import InputError, check_choice, message
 from skinensemble.images._files import read_bytes
 from skinensemble.images._problems import ImageProblem, Unreadable, problem_of, read_error
 from skinensemble.images._source import ImageSource, examine, path_of, sort_out
+from skinensemble.tables import check_report, write_csv
+
+_REPORT = ("row", "name", "status", "problem", "remedy", "sha256")
 
 
 def check_images(
@@ -34,7 +37,7 @@ def check_images(
     report : path, default=None
         CSV file to write, even when an error follows: row (from 0), name, status (``bad``, or
         ``note`` for images that are used although something is odd, such as a PNG named .jpg),
-        problem, remedy and SHA-256 of the file.
+        problem, remedy and SHA-256 of the file. It replaces an earlier report and nothing else.
 
     Returns
     -------
@@ -49,7 +52,10 @@ def check_images(
     ImageReadError
         When images are bad and `on_error` is ``"raise"``, or when no image is left.
     InputError
-        As for :func:`as_images`; or for another `on_error`, or a report in no folder.
+        As for :func:`as_images`; or for another `on_error`, or a report in no folder or in place
+        of what is none.
+    SaveError
+        When the report cannot be written.
 
     Examples
     --------
@@ -60,14 +66,17 @@ def check_images(
     (2, ['image 1 – it holds NaN – fill or leave it out'])
     """
     check_choice("on_error", on_error, ("raise", "skip"))
-    if report is not None and not Path(report).parent.is_dir():
-        remedy = "make the folder first"
-        raise InputError(message("report", report, "its folder does not exist", remedy))
+    if report is not None:
+        report = expanded(report)
+        if not is_folder(report.parent):
+            remedy = "make the folder first"
+            raise InputError(message("report", report, "its folder does not exist", remedy))
+        check_report(report, _REPORT)
     source, problems = sort_out(X)
     found, notes = _decode_all(source, {one.index for one in problems})
     problems = [_with_digest(source, one) for one in sorted([*problems, *found], key=_index)]
     if report is not None:
-        _write_report(Path(report), problems, notes)
+        _write_report(report, problems, notes)
     if problems and (on_error == "raise" or len(problems) == len(source)):
         where = "" if report is None else f"; the whole list is in {report}"
         raise read_error(problems, len(source), where)
@@ -111,17 +120,9 @@ def _with_digest(source: ImageSource, problem: ImageProblem) -> ImageProblem:
 def _write_report(
     report: Path, problems: Iterable[ImageProblem], notes: Iterable[ImageProblem]
 ) -> None:
-    rows = [(one, "bad") for one in problems] + [(one, "note") for one in notes]
-    # A full disk must not leave half a report where a whole one may have been.
-    part = report.with_name(report.name + ".part")
-    try:
-        with part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.writer(file)
-            writer.writerow(["row", "name", "status", "problem", "remedy", "sha256"])
-            for one, status in sorted(rows, key=lambda pair: pair[0].index):
-                row, name, *rest = astuple(one)
-                writer.writerow([row, name, status, *rest])
-        part.replace(report)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    told = [(one, "bad") for one in problems] + [(one, "note") for one in notes]
+    rows = []
+    for one, status in sorted(told, key=lambda pair: pair[0].index):
+        row, name, *rest = astuple(one)
+        rows.append([row, name, status, *rest])
+    write_csv(report, _REPORT, rows)

@@ -116,6 +116,28 @@ def test_an_image_is_not_overwritten_by_mistake(model, images, capsys):
     assert Path(images[1]).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--output", "r.csv", "--isic", "link.csv"], "--isic: .* – another option names the same"),
+        (["--output", "m.h5"], "--output: m.h5 – it is read – choose another name"),
+        (["--isic", "a.png"], "--isic: a.png – it is read – choose another name"),
+    ],
+)
+def test_force_replaces_nothing_that_is_read(
+    model, images, options, text, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(model, "m.h5")
+    shutil.copy(images[0], "a.png")
+    (tmp_path / "link.csv").symlink_to("r.csv")
+    assert main(["predict", "m.h5", "a.png", "--force", *options]) == 2
+    assert re.search(text, capsys.readouterr().err)
+    assert not (tmp_path / "r.csv").exists()
+    assert (tmp_path / "m.h5").read_bytes() == model.read_bytes()
+    assert (tmp_path / "a.png").read_bytes() == Path(images[0]).read_bytes()
+
+
 def test_info_says_what_is_in_the_file(model, capsys):
     import hashlib
 

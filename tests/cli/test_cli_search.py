@@ -157,6 +157,13 @@ def test_output_is_checked_before_the_data_are_read(search_args, tmp_path, capsy
     assert "it cannot be made (Not a directory)" in capsys.readouterr().err
 
 
+def test_a_report_is_none_of_the_other_files(search_args, tmp_path, capsys):
+    own = ["--output", str(tmp_path), "--report", str(tmp_path / "leaderboard.csv")]
+    assert main([*search_args, *own]) == 2
+    text = r"--report: .*leaderboard\.csv – another option names the same file"
+    assert re.search(text, capsys.readouterr().err)
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200)])
 def test_times_have_units(text, seconds):
     assert _parser().parse_args(["search", "D", "--time-budget", text]).time_budget == seconds

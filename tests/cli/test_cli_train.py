@@ -162,6 +162,34 @@ def test_output_is_checked_first(train_args, tmp_path, capsys, monkeypatch):
     assert "the data were read" in capsys.readouterr().err
 
 
+def test_force_replaces_neither_a_report_nor_an_image(train_args, folder, tmp_path, capsys):
+    own = tmp_path / "own"
+    shutil.copytree(folder, own)
+    image = sorted(own.glob("nv/*.png"))[0]
+    before = image.read_bytes()
+    args = [str(own) if arg == str(folder) else arg for arg in [*train_args, "--force"]]
+    assert main([*args, "--output", str(image)]) == 2
+    assert f"--output: {image} – it is read – choose another" in capsys.readouterr().err
+    assert image.read_bytes() == before
+    both = str(tmp_path / "one")
+    assert main([*args, "--output", both, "--report", both]) == 2
+    text = "--report: .*one – another option names the same file"
+    assert re.search(text, capsys.readouterr().err)
+
+
+def test_a_report_replaces_only_a_report(model, folder, tmp_path, capsys):
+    foreign = tmp_path / "m.h5"
+    shutil.copy(model, foreign)
+    args = ["evaluate", str(foreign), str(folder), "--lesions", r"lesion_\d+"]
+    assert main([*args, "--report", str(foreign)]) == 1
+    assert "m.h5 – it exists, and is no report – choose another name" in capsys.readouterr().err
+    assert foreign.read_bytes() == model.read_bytes()
+    earlier = tmp_path / "r.csv"
+    earlier.write_bytes(b"row,image,problem\r\n1,a,b\r\n")
+    load_data(parse(*args, "--report", str(earlier)))
+    assert earlier.read_bytes() == b"row,image,problem\n"
+
+
 def test_bad_image_stops_or_is_skipped(train_args, folder, tmp_path, capsys):
     mine, report = tmp_path / "folder", tmp_path / "problems.csv"
     shutil.copytree(folder, mine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_nothing_left_is_an_error_even_when_skipping(few):
 
 
 def test_bad_parameters(few, tmp_path, lesion):
-    with pytest.raises(InputError, match=r'on_error: \'ignore\' – .* – pass "raise" or "skip"'):
+    with pytest.raises(InputError, match="on_error: 'ignore' – not one of 'raise', 'skip' – p"):
         check_images([lesion], on_error="ignore")
     with pytest.raises(InputError, match=r"report: .*r\.csv – its folder does not exist – make"):
         check_images([lesion], report=tmp_path / "none" / "r.csv")
@@ -155,7 +156,8 @@ def test_bad_parameters(few, tmp_path, lesion):
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path, lesion, monkeypatch):
     report = tmp_path / "report.csv"
-    report.write_text("old")
+    old = "row,name,status,problem,remedy,sha256\nold"
+    report.write_text(old)
 
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -163,5 +165,36 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path, lesion, mo
     monkeypatch.setattr(csv, "writer", full)
     with pytest.raises(OSError, match="No space left"):
         check_images([lesion], report=report)
-    assert report.read_text() == "old"
+    assert report.read_text() == old
     assert list(tmp_path.iterdir()) == [report]
+
+
+def test_a_report_replaces_only_a_report(few, tmp_path):
+    image = sorted(few.iterdir())[0]
+    before = image.read_bytes()
+    with pytest.raises(InputError, match=r"report: .*0000\.jpg – it exists, and is no report – ch"):
+        check_images([image], report=image)
+    assert image.read_bytes() == before
+    for folder in (few, ""):
+        with pytest.raises(InputError, match=r"report: .* – it is a folder – give the path of a f"):
+            check_images([image], report=folder)
+    mine = tmp_path / "r.csv.part"
+    mine.write_text("mine")
+    check_images([image], report=tmp_path / "r.csv")
+    check_images([image], report=tmp_path / "r.csv")
+    assert mine.read_text() == "mine"
+
+
+def test_a_report_of_names_that_no_file_can_have(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ImageReadError, match="images cannot be read: 2 of 2"):
+        check_images(["\ud800.jpg", "a\r.jpg"], report="~/r.csv")
+    with (tmp_path / "r.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["\ufffd.jpg", "a\r.jpg"]
+
+
+def test_several_threads_write_one_report(few, tmp_path):
+    paths, report = sorted(few.iterdir()), tmp_path / "r.csv"
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(lambda _: check_images(paths, report=report), range(40)))) == 40
+    assert [path.name for path in tmp_path.glob("r.csv*")] == ["r.csv"]
