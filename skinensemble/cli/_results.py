@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from skinensemble.exceptions import InputError, message
+from skinensemble.tables import csv_bytes
 from skinensemble.verdict import digits
 
 __all__ = ["VerdictCsv", "VerdictTable", "isic_line"]
@@ -155,8 +156,7 @@ class VerdictCsv:
 
     def _read(self) -> list[dict[str, str]]:
         data = self._path.read_bytes()
-        # A process that was killed may have left half a line.
-        self._whole = data.rfind(b"\n") + 1
+        self._whole = _end_of_rows(data)
         text = data[: self._whole].decode("utf-8", "surrogateescape")
         rows = list(csv.reader(io.StringIO(text, newline="")))
         if rows and rows[0] != self._header():
@@ -168,11 +168,19 @@ class VerdictCsv:
 
     @staticmethod
     def _write(file: BinaryIO, cells: Sequence[object]) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerow(cells)
-        # Names of files need not be valid Unicode; their bytes come back as they were.
-        file.write(text.getvalue().encode("utf-8", "surrogateescape"))
+        file.write(csv_bytes([cells]))
         file.flush()
+
+
+def _end_of_rows(data: bytes) -> int:
+    """Return where the last whole row ends: a process that was killed may have left half of one."""
+    end, quotes = data.rfind(b"\n") + 1, data.count(b'"')
+    quotes -= data.count(b'"', end)
+    while quotes % 2:  # that end of a line is inside a name
+        before = data.rfind(b"\n", 0, end - 1) + 1
+        quotes -= data.count(b'"', before, end)
+        end = before
+    return end
 
 
 def isic_line(row: Row, codes: Sequence[str]) -> list[object]:

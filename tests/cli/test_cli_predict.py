@@ -323,6 +323,23 @@ class TestResume:
             assert output.read_bytes() == whole.read_bytes()
         capsys.readouterr()
 
+    def test_names_of_several_lines_are_whole_or_not_there(self, model, files, tmp_path, capsys):
+        names = ['two\nli"nes\n.png', "carriage\rreturn.png", "o\nne.png"]
+        files = [
+            str(shutil.copy(file, tmp_path / name))
+            for file, name in zip(files, names, strict=False)
+        ]
+        whole, output = tmp_path / "whole.csv", tmp_path / "part.csv"
+        assert self.run(model, files, whole) == 0
+        data = whole.read_bytes()
+        assert [row["file"] for row in read(whole)] == files
+        ends = [at for at in range(1, len(data)) if data[at - 1 : at] in (b"\n", b'"', b"\r")]
+        for at in (*ends[:9], len(data)):
+            output.write_bytes(data[:at])
+            assert self.run(model, files, output, "--resume") == 0
+            assert output.read_bytes() == data
+        assert "3 images had a row there already" in capsys.readouterr().err
+
     def test_without_a_file_it_begins_one(self, model, files, tmp_path, capsys):
         assert self.run(model, files[:2], tmp_path / "r.csv", "--resume") == 0
         assert len(read(tmp_path / "r.csv")) == 2
