@@ -147,19 +147,25 @@ def _check_same_model(results: VerdictCsv, cascade, args: argparse.Namespace) ->
     if known is None or not Path(known["file"]).is_file():
         return
     (row,) = _predict(cascade, [known["file"]], args, quiet=True)
-    for key in ("p_malignant", "threshold"):
+    for key in ("verdict", *_NEAR):
         now, then = row.get(key), known[key]
-        if row["status"] == "ok" and not _alike(now, then):
+        same = now == then if key == "verdict" else _alike(now, then, _NEAR[key])
+        if row["status"] == "ok" and not same:
             why = f"{known['file']} has {key} {then} there and {now} by this model"
             remedy = "resume with the model and options it was begun with, or choose another name"
             raise InputError(message("--resume", args.output, why, remedy))
 
 
-def _alike(now: float | None, then: str) -> bool:
-    # Another engine may answer 0.0001 otherwise.
+# Another engine may answer 0.0001 otherwise, and a hundredth of what is small; a threshold is told.
+_NEAR = {"p_malignant": 0.1, "threshold": 0.0001}
+
+
+def _alike(now: float | None, then: str, share: float) -> bool:
     if now is None or not then:
         return now is None and not then
-    return abs(now - float(then)) < 0.001
+    told = number_or_name(then)
+    # What is no number was edited, such as to 0,29.
+    return not isinstance(told, str) and abs(now - told) < min(0.001, max(share * now, 1e-9))
 
 
 class _Shown:

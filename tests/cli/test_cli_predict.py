@@ -304,6 +304,25 @@ def test_the_submission_form_knows_codes_in_any_case(model):
         _check_isic(["MEL", "mel", "nv"])
 
 
+@pytest.mark.parametrize(
+    ("now", "then", "alike"),
+    [
+        (0.5, "0.5004", True),
+        (0.5, "0.502", False),
+        (1e-9, "0.0009", False),
+        (1e-4, "1.02e-4", True),
+        (0.0, "0.0", True),
+        (None, "", True),
+        (None, "0.5", False),
+        (0.29, "0,29", False),
+    ],
+)
+def test_answers_of_one_model_are_alike(now, then, alike):
+    from skinensemble.cli.predict import _alike
+
+    assert _alike(now, then, 0.1) == alike
+
+
 class TestResume:
     @pytest.fixture
     def files(self, folder) -> list[str]:
@@ -325,10 +344,8 @@ class TestResume:
 
     def test_names_of_several_lines_are_whole_or_not_there(self, model, files, tmp_path, capsys):
         names = ['two\nli"nes\n.png', "carriage\rreturn.png", "o\nne.png"]
-        files = [
-            str(shutil.copy(file, tmp_path / name))
-            for file, name in zip(files, names, strict=False)
-        ]
+        pairs = zip(files[:3], names, strict=True)
+        files = [str(shutil.copy(file, tmp_path / name)) for file, name in pairs]
         whole, output = tmp_path / "whole.csv", tmp_path / "part.csv"
         assert self.run(model, files, whole) == 0
         data = whole.read_bytes()
