@@ -12,10 +12,9 @@ from PIL import Image
 from skinensemble._paths import refuse_path
 from skinensemble.exceptions import InputError, message
 from skinensemble.images._files import header_was_read, open_regular, reason_of, remember_header
-from skinensemble.images._headers import check_size, open_image, undecodable
-from skinensemble.images._pixels import to_rgb, to_uint8
+from skinensemble.images._headers import check_size, open_image
+from skinensemble.images._pixels import from_pil, to_uint8
 from skinensemble.images._problems import ImageProblem, Unreadable, problem_of
-from skinensemble.images._read import turn_of
 
 Item = str | np.ndarray | None
 Items = Sequence[Item] | np.ndarray
@@ -142,21 +141,8 @@ def _accept_path(path: str) -> str:
 
 def _accept_one(one: Any) -> np.ndarray:
     if isinstance(one, Image.Image):
-        return _from_pil(one)
+        return np.array(from_pil(one))
     if not _is_array(one):
         shown = f"{repr(one)[:40]} of type {type(one).__name__}, not an image"
         raise Unreadable(shown, "pass a path, an array or a PIL image")
     return to_uint8(np.asarray(one))
-
-
-def _from_pil(image: Image.Image) -> np.ndarray:
-    check_size(*image.size)
-    try:
-        image.load()
-        turn = turn_of(image)
-        rgb = to_rgb(image)
-    except Unreadable:
-        raise
-    except Exception as error:
-        raise undecodable(image.format or "PIL", error) from error
-    return np.array(rgb if turn is None else rgb.transpose(turn))

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from skinensemble.exceptions import InputError, check_choice, message
-from skinensemble.images._pixels import to_rgb
+from skinensemble.images._pixels import from_pil
 from skinensemble.images._problems import Unreadable
 
 FITS = ("crop", "pad", "squash")
@@ -23,7 +23,7 @@ def fit_image(
     Parameters
     ----------
     image : uint8 ndarray of shape (H, W, 3), or PIL image
-        PIL images of any mode become RGB first, as :func:`read_image` does it.
+        PIL images of any mode become upright RGB first, as :func:`read_image` does it.
     size : int or (height, width)
         Size wanted, in pixels; an int stands for a square.
     fit : {"crop", "pad", "squash"}, default="crop"
@@ -55,7 +55,7 @@ def fit_image(
     check_fit(fit)
     if isinstance(image, Image.Image):
         try:
-            return np.array(fit_pil(to_rgb(image), wanted, fit))
+            return np.array(fit_pil(from_pil(image), wanted, fit))
         except Unreadable as error:
             text = message("image", "a PIL image", error.why, error.remedy)
             raise InputError(text) from error

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
+from PIL.ImageFile import ImageFile
 
-from skinensemble.images._headers import check_size
+from skinensemble.images._headers import check_size, undecodable
 from skinensemble.images._problems import Unreadable
+from skinensemble.images._structure import exif_orientation
 
 Color = tuple[int, int, int]
 
@@ -16,6 +18,74 @@ _PLAIN = ("RGB", "L", "1", "P", "CMYK", "YCbCr", "RGBX")
 _ALPHA = ("RGBA", "RGBa", "LA", "La", "PA")
 _GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+LYING = tuple(_UPRIGHT[turn] for turn in (5, 6, 7, 8))
+"""Transpositions by which width and height change places."""
+
+# By how much Pillow multiplies grey of few bits.
+_STEPS = {"L;2": 85, "L;4": 17}
+
+
+def from_pil(image: Image.Image) -> Image.Image:
+    """Return an image that somebody else opened as upright RGB; raise `Unreadable` for any fault.
+
+    One with several frames is refused: which is meant, nobody knows.
+    """
+    check_size(*image.size)
+    frames = _frames(image)
+    if frames > 1:
+        raise Unreadable(f"it has {frames} frames", "pass one frame: image.copy()")
+    try:
+        load_pixels(image)
+        turn = turn_of(image)
+        rgb = to_rgb(image)
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise undecodable(image.format or "PIL", error) from error
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _frames(image: Image.Image) -> int:
+    if image.format == "MPO":  # a JPEG with further views behind it, of which readers take one
+        return 1
+    try:
+        return getattr(image, "n_frames", 1)
+    except Exception:  # of any kind: its file is closed, or cut off behind what can be read
+        return 1
+
+
+def load_pixels(image: Image.Image) -> None:
+    """Decode the pixels, and let the grey that stands for transparency have their scale."""
+    codec = image.tile[0].args if isinstance(image, ImageFile) and image.tile else None
+    image.load()
+    key = image.info.get("transparency")
+    if codec in _STEPS and isinstance(key, int):
+        image.info["transparency"] = key * _STEPS[codec]
+
+
+def turn_of(image: Image.Image) -> Image.Transpose | None:
+    """Return the transposition that turns an image upright, by its EXIF block."""
+    exif = image.info.get("exif") or _raw_profile(image.info.get("Raw profile type exif"))
+    return _UPRIGHT.get(exif_orientation(exif)) if isinstance(exif, bytes) else None
+
+
+def _raw_profile(text: object) -> bytes:
+    """Return the EXIF block that ImageMagick writes into a PNG: a header, then hexadecimal."""
+    if not isinstance(text, str):
+        return b""
+    try:
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    except ValueError:
+        return b""
 
 
 def to_rgb(image: Image.Image, background: Color = WHITE) -> Image.Image:

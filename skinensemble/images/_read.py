@@ -14,19 +14,9 @@ from skinensemble.exceptions import InputError, message
 from skinensemble.images._files import read_bytes
 from skinensemble.images._fit import check_fit, checked_size, decoded_size, fit_pil
 from skinensemble.images._headers import open_image, sniff, undecodable
-from skinensemble.images._pixels import WHITE, Color, to_rgb
+from skinensemble.images._pixels import LYING, WHITE, Color, load_pixels, to_rgb, turn_of
 from skinensemble.images._problems import Unreadable, problem_of, read_error
-from skinensemble.images._structure import check_jpeg_end, check_png_whole, exif_orientation
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+from skinensemble.images._structure import check_jpeg_end, check_png_whole
 
 
 def read_image(
@@ -107,7 +97,7 @@ def decode(
     if wanted is not None and isinstance(image, JpegImageFile):
         _draft(image, wanted, fit, turn)
     try:
-        image.load()
+        load_pixels(image)
         if kind == "PNG":
             turn = turn_of(image)  # it may stand behind the pixels
         rgb = to_rgb(image, background)
@@ -119,27 +109,10 @@ def decode(
     return np.asarray(upright if wanted is None else fit_pil(upright, wanted, fit))
 
 
-def turn_of(image: Image.Image) -> Image.Transpose | None:
-    """Return the transposition that turns an image upright, by its EXIF block."""
-    exif = image.info.get("exif") or _raw_profile(image.info.get("Raw profile type exif"))
-    return _UPRIGHT.get(exif_orientation(exif)) if isinstance(exif, bytes) else None
-
-
-def _raw_profile(text: object) -> bytes:
-    """Return the EXIF block that ImageMagick writes into a PNG: a header, then hexadecimal."""
-    if not isinstance(text, str):
-        return b""
-    try:
-        return bytes.fromhex("".join(text.split("\n")[3:]))
-    except ValueError:
-        return b""
-
-
 def _draft(
     image: JpegImageFile, wanted: tuple[int, int], fit: str, turn: Image.Transpose | None
 ) -> None:
-    lying = turn in (_UPRIGHT[5], _UPRIGHT[6], _UPRIGHT[7], _UPRIGHT[8])
-    wanted = (wanted[1], wanted[0]) if lying else wanted
+    wanted = (wanted[1], wanted[0]) if turn in LYING else wanted
     image.draft(None, decoded_size(*image.size, wanted, fit))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from skinensemble.exceptions import InputError
-from skinensemble.images import fit_image
+from skinensemble.images import as_images, fit_image
 
 SIDE = st.integers(8, 90)
 
@@ -68,6 +70,27 @@ def test_squash_stretches():
 def test_pil_images_become_rgb():
     image = Image.new("LA", (20, 10), (100, 0))
     assert (fit_image(image, 8) == 255).all()
+
+
+def test_pil_images_become_upright(encode):
+    exif = Image.Exif()
+    exif[274] = 6
+    data = encode(ramps(20, 40), "JPEG", quality=95, exif=exif)
+    upright = as_images([Image.open(io.BytesIO(data))])[0]
+    assert upright.shape == (40, 20, 3)
+    assert np.array_equal(fit_image(Image.open(io.BytesIO(data)), (40, 20)), upright)
+
+
+def test_pil_images_that_cannot_be_taken(encode):
+    data = encode(ramps(80, 80), "JPEG")
+    with pytest.raises(InputError, match=r"image: a PIL image – damaged JPEG file .* – copy"):
+        fit_image(Image.open(io.BytesIO(data[:-300])), 8)
+    frames = io.BytesIO()
+    first, second = (Image.fromarray(ramps(20, 20) + one) for one in (0, 9))
+    first.save(frames, "GIF", save_all=True, append_images=[second])
+    with pytest.raises(InputError, match=r"it has 2 frames – pass one frame: image\.copy\(\)"):
+        as_images([Image.open(frames)])
+    assert len(as_images([Image.open(frames).copy()])) == 1
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,31 @@ def test_transparent_colour(save, mode, key):
     assert array[15, 0].tolist() == [200, 200, 200]
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_transparent_grey_of_few_bits(bits, tmp_path):
+    def chunk(kind, body):
+        size, checksum = len(body).to_bytes(4, "big"), zlib.crc32(kind + body).to_bytes(4, "big")
+        return size + kind + body + checksum
+
+    white = 2**bits - 1
+    header = (16).to_bytes(4, "big") * 2 + bytes([bits, 0, 0, 0, 0])
+    rows = (b"\0" + bytes(bits) + b"\xff" * bits) * 16  # the left half black
+    chunks = {
+        b"IHDR": header,
+        b"tRNS": bytes([0, white]),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    path = tmp_path / "few.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(map(chunk, chunks, chunks.values())))
+    array = read_image(path, background=(1, 2, 3))
+    assert array[0, 0].tolist() == [0, 0, 0]
+    assert array[0, 15].tolist() == [1, 2, 3]
+    with Image.open(path) as image:
+        for _ in range(2):  # the first loads it
+            assert fit_image(image, 16)[0, 15].tolist() == [255, 255, 255]
+
+
 def test_cmyk(save):
     cmyk = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
     for name, options in (("c.jpg", {"quality": 98}), ("c.tif", {})):
