@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from skinensemble.cli._data import Data
-from skinensemble.cli._screen import comma_list, count, progress_on_stderr
+from skinensemble.cli._screen import UsageError, comma_list, count, progress_on_stderr
 
 __all__ = [
     "add_hold_out",
@@ -17,6 +18,7 @@ __all__ = [
     "hold_out",
     "judge_aside",
     "number_or_name",
+    "refuse_idle",
     "size_of",
 ]
 
@@ -63,6 +65,13 @@ def add_hold_out(group) -> None:
         help="share of the lesions kept aside for the figures printed at the end, rounded to 1/2,"
         " 1/3, 1/4 …; 0 for none (default: 0.2)",
     )
+
+
+def refuse_idle(args: argparse.Namespace, names: Sequence[str], unfreeze: Sequence) -> None:
+    """Refuse options of fine-tuning where no part of a backbone is fine-tuned."""
+    idle = [name for name in names if getattr(args, name) is not None]
+    if idle and all(part in (None, 0) for part in unfreeze):
+        raise UsageError(f"--{idle[0]} is for fine-tuning: add --unfreeze")
 
 
 def check_malignant(args: argparse.Namespace, data: Data) -> None:

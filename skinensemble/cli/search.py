@@ -15,6 +15,7 @@ from skinensemble.cli._aside import (
     hold_out,
     judge_aside,
     number_or_name,
+    refuse_idle,
     size_of,
 )
 from skinensemble.cli._data import Data, add_data_options, files_of, load_data
@@ -213,6 +214,7 @@ def _candidates(args: argparse.Namespace) -> list:
 
     names = [name.replace("-", "_") for name in (*_CHOICES, "image-size", "store")]
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    refuse_idle(args, ("loss", "views", "mixup"), args.unfreeze or [None])
     if "units" in given:
         given["units"] = [_units(value) for value in given["units"]]
     backbones = tuple(dict.fromkeys(args.backbone or DEFAULT_BACKBONES))

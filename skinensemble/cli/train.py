@@ -12,6 +12,7 @@ from skinensemble.cli._aside import (
     hold_out,
     judge_aside,
     number_or_name,
+    refuse_idle,
     size_of,
 )
 from skinensemble.cli._data import Data, add_data_options, files_of, load_data
@@ -179,9 +180,7 @@ def _build(args: argparse.Namespace):
     lesions_needed(args.min_sensitivity or 0.95, args.confidence)
     if args.refer is not None:
         resolve_referral(args.refer)
-    idle = [name for name in ("views", "checkpoint") if getattr(args, name) is not None]
-    if idle and args.unfreeze in (None, 0):
-        raise UsageError(f"--{idle[0]} is for fine-tuning: add --unfreeze")
+    refuse_idle(args, ("views", "checkpoint"), [args.unfreeze])
     names_given = ("image_size", "epochs", "store", "unfreeze", "views", "checkpoint")
     given = {name: getattr(args, name) for name in names_given}
     cascade = make_cascade(
