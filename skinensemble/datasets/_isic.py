@@ -191,12 +191,26 @@ def _codes(other: str | Mapping[str, str]) -> dict[str, str | None]:
         return dict.fromkeys(_OTHERS)
     if other == "keep":
         return {code: code for code in _OTHERS}
-    wrong = [repr(k) for k in other if k not in _OTHERS] if isinstance(other, Mapping) else []
-    if wrong or not isinstance(other, Mapping):
-        why = f"{first_few(wrong)} cannot be relabelled" if wrong else "it is no known choice"
-        remedy = "pass 'drop', 'keep', or a mapping from 'scc' and 'unk' to labels"
-        raise InputError(message("other", repr(other), why, remedy))
-    return {code: other.get(code) for code in _OTHERS}
+    remedy = "pass 'drop', 'keep', or a mapping from 'scc' and 'unk' to labels"
+    if not isinstance(other, Mapping):
+        raise InputError(message("other", repr(other), "it is no known choice", remedy))
+    for wrong, why in (
+        ([repr(key) for key in other if key not in _OTHERS], "cannot be relabelled"),
+        ([repr(one) for one in other.values() if not _is_label(one)], "can be no label"),
+    ):
+        if wrong:
+            raise InputError(message("other", repr(other), f"{first_few(wrong)} {why}", remedy))
+    return {code: _label(other[code]) if code in other else None for code in _OTHERS}
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, str) and not is_missing(value.strip())
+
+
+def _label(text: str) -> str:
+    """Return a label; one of the seven types in another case is that type."""
+    text = text.strip()
+    return text.lower() if text.lower() in DIAGNOSES else text
 
 
 def _read_labels(sheet: Sheet, table: Table) -> None:

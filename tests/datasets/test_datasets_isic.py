@@ -83,6 +83,7 @@ LABELS = ["MEL", "SCC", "UNK", "AK"]
     [
         ("keep", ["mel", "scc", "unk", "akiec"]),
         ({"scc": "akiec", "unk": "benign"}, ["mel", "akiec", "benign", "akiec"]),
+        ({"scc": " AKIEC ", "unk": "Other"}, ["mel", "akiec", "Other", "akiec"]),
     ],
 )
 def test_scc_and_unk_can_be_kept(isic, other, target):
@@ -105,7 +106,7 @@ def test_scc_and_unk_are_dropped_with_a_warning(isic, other, text, target):
     assert bunch.problems == []
 
 
-@pytest.mark.parametrize("other", ["remove", {"mel": "nv"}, 3])
+@pytest.mark.parametrize("other", ["remove", {"mel": "nv"}, 3, {"scc": 5}, {"scc": " "}])
 def test_other_is_checked(isic, other):
     with pytest.raises(InputError, match=r"other: .* pass 'drop', 'keep', or a mapping"):
         load_isic(**isic(one_hot(COLUMNS_2019, LABELS)), other=other)
