@@ -21,7 +21,7 @@ __all__ = [
 def sensitivity_bound(misses: int, n_lesions: int, confidence: float = 0.95) -> float:
     """Lower confidence bound of the sensitivity (one-sided, Clopper–Pearson).
 
-    The exact binomial bound of [2]_.
+    The exact binomial bound of [1]_.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def sensitivity_bound(misses: int, n_lesions: int, confidence: float = 0.95) -> 
 
     References
     ----------
-    .. [2] C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits illustrated in
+    .. [1] C. J. Clopper, E. S. Pearson, "The use of confidence or fiducial limits illustrated in
        the case of the binomial", Biometrika 26(4), 1934. doi:10.1093/biomet/26.4.404
 
     Examples
