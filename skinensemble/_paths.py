@@ -12,7 +12,15 @@ __all__ = ["exists", "expanded", "first_same", "is_file", "is_folder", "refuse_p
 
 
 def expanded(path: str | os.PathLike) -> Path:
-    """Return a path with its ``~`` expanded, unless that is part of a name such as ``~a.png``."""
+    """Return a path with its ``~`` expanded, unless that is part of a name such as ``~a.png``.
+
+    Raises
+    ------
+    InputError
+        When it is the empty string, which pathlib takes for the present folder.
+    """
+    if not os.fspath(path):
+        raise InputError(message("path", "''", "it is empty", "name a file or a folder"))
     try:
         return Path(path).expanduser()
     except RuntimeError:  # no such user

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from skinensemble._paths import expanded
 from skinensemble.builders import DEFAULT_BACKBONES
 from skinensemble.exceptions import InputError, MissingDependencyError, ModelFileError, message
 
@@ -144,7 +145,7 @@ class _Story:
 
 
 def _make_folder(output: str | os.PathLike[str]) -> Path:
-    folder = Path(output).expanduser()
+    folder = expanded(output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 
+from skinensemble._paths import expanded
 from skinensemble.cli._data import Data
 from skinensemble.cli._screen import UsageError, comma_list, count, progress_on_stderr
 
@@ -143,7 +143,7 @@ def _weights(text: str) -> tuple[str, str | None]:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PATH")
     if source in ("none", "imagenet"):
         return name, None if source == "none" else source
-    return name, str(Path(source).expanduser())
+    return name, str(expanded(source))
 
 
 def _share(text: str) -> float:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skinensemble._paths import expanded
+from skinensemble._paths import exists, expanded, is_file, is_folder
 from skinensemble.exceptions import DatasetError, ImageReadError, InputError, first_few, message
 from skinensemble.tables import csv_bytes
 
@@ -166,10 +165,10 @@ def _format(args: argparse.Namespace) -> str:
         return args.format
     if args.groundtruth is not None:
         return "isic"
-    path = Path(args.data).expanduser()
-    if not path.exists():
+    path = expanded(args.data)
+    if not exists(path):
         raise DatasetError(message("data", path, "there is no such file", "check the path"))
-    found = _folder_format(path) if path.is_dir() else _file_format(path)
+    found = _folder_format(path) if is_folder(path) else _file_format(path)
     if found is None:
         why = "neither HAM10000, nor DermaMNIST, nor a folder with one subfolder per diagnosis"
         remedy = "pass --format, or --groundtruth for images of the ISIC challenges"
@@ -184,11 +183,13 @@ def _file_format(path: Path) -> str | None:
 
 
 def _folder_format(path: Path) -> str | None:
-    entries = [entry for entry in os.scandir(path) if not entry.name.startswith(".")]
+    from skinensemble.datasets._files import entries_of
+
+    entries = [entry for entry in entries_of(path) if not entry.name.startswith(".")]
     for mark, kind in _MARKS.items():
-        if any(entry.is_file() and entry.name.lower().startswith(mark) for entry in entries):
+        if any(is_file(entry) and entry.name.lower().startswith(mark) for entry in entries):
             return kind
-    return "folder" if sum(entry.is_dir() for entry in entries) > 1 else None
+    return "folder" if sum(is_folder(entry) for entry in entries) > 1 else None
 
 
 def _other(text: str | None) -> str | dict[str, str]:

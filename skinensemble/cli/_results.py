@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from skinensemble._paths import exists
 from skinensemble.exceptions import InputError, message
 from skinensemble.tables import csv_bytes
 from skinensemble.verdict import digits
@@ -91,7 +92,7 @@ class VerdictCsv:
             f"{stage}_votes": list(getattr(cascade, f"{stage}_").named_members_)
             for stage in ("triage", "diagnosis")
         }
-        self._resume = resume and path.exists()
+        self._resume = resume and exists(path)
         self._rows: list[dict[str, str]] = self._read() if self._resume else []
         self.known = self.known_bad = 0
         self._file: BinaryIO | None = None

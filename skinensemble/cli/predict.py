@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from skinensemble._paths import exists, expanded, is_file, is_folder
 from skinensemble.cli._aside import number_or_name
 from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._light import is_light, start_again, try_out
@@ -144,7 +145,7 @@ def _warn_of_prevalence(cascade, args: argparse.Namespace) -> None:
 def _check_same_model(results: VerdictCsv, cascade, args: argparse.Namespace) -> None:
     """Answer the first image of the file again: rows of two models must not be mixed."""
     known = results.first_answer()
-    if known is None or not Path(known["file"]).is_file():
+    if known is None or not is_file(known["file"]):
         return
     (row,) = _predict(cascade, [known["file"]], args, quiet=True)
     for key in ("verdict", *_NEAR):
@@ -257,14 +258,14 @@ def _files(given: Sequence[str]) -> list[str]:
 
     files: list[str] = []
     for name in given:
-        folder = Path(name).expanduser()
-        if folder.is_dir():
+        folder = expanded(name)
+        if is_folder(folder):
             index = ImageIndex(folder)
             files += map(index.path, sorted([*index.files, *index.formats]))
             _say_links(name, index.links)
         else:
             files.append(str(folder))
-    if files and not any(Path(file).exists() for file in files):
+    if files and not any(exists(file) for file in files):
         why = "there is no such file"  # known before the networks are loaded
         raise ImageReadError(message("images", first_few(files), why, "correct the paths"))
     return files

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from skinensemble._paths import exists, expanded, is_folder
 from skinensemble.cli._aside import (
     add_hold_out,
     add_malignant,
@@ -218,7 +219,7 @@ def _candidates(args: argparse.Namespace) -> list:
     if "units" in given:
         given["units"] = [_units(value) for value in given["units"]]
     backbones = tuple(dict.fromkeys(args.backbone or DEFAULT_BACKBONES))
-    given["checkpoint"] = Path(args.output).expanduser() / "checkpoints"
+    given["checkpoint"] = expanded(args.output) / "checkpoints"
     return make_candidates(*backbones, weights=dict(args.weights), **given)
 
 
@@ -248,8 +249,8 @@ def _outputs(args: argparse.Namespace) -> tuple[Path, Path]:
     """Make the folder; refuse to replace what another search, or nobody knows who, left there."""
     from skinensemble.exceptions import InputError, message
 
-    folder = Path(args.output).expanduser()
-    if folder.exists() and not folder.is_dir():
+    folder = expanded(args.output)
+    if exists(folder) and not is_folder(folder):
         why = "it is a file"
         raise InputError(message("--output", folder, why, "give the name of a folder"))
     try:

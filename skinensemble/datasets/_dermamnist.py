@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from skinensemble._paths import expanded, is_file
 from skinensemble.datasets._download import Remote, fetch
 from skinensemble.datasets._sheet import make_bunch
 from skinensemble.exceptions import (
@@ -121,7 +122,7 @@ def load_dermamnist(
     """
     check_choice("split", split, (*_SPLITS, "all"))
     check_choice("size", size, _NAMES)
-    file = _locate(Path(path_or_npz).expanduser(), size, download)
+    file = _locate(expanded(path_or_npz), size, download)
     splits = _SPLITS if split == "all" else (split,)
     images, labels = _read(file, splits)
     why = "its published split shares lesions, and it does not say which images show one lesion"
@@ -139,7 +140,7 @@ def load_dermamnist(
 
 
 def _locate(path: Path, size: int, download: bool) -> Path:
-    file = path if path.suffix == ".npz" else path / _NAMES[size]
+    file = path if path.suffix.lower() == ".npz" else path / _NAMES[size]
     if download:
         sizes = {name: size for size, name in _NAMES.items()}
         if file.name not in sizes:
@@ -147,7 +148,7 @@ def _locate(path: Path, size: int, download: bool) -> Path:
             raise InputError(message("download", file.name, "it is no name of DermaMNIST", remedy))
         remote = Remote(file.name, f"{_ZENODO}{file.name}?download=1", _MD5[sizes[file.name]])
         return fetch(remote, file.parent)
-    if not file.is_file():
+    if not is_file(file):
         remedy = "pass the path of the .npz file, or download=True to fetch it"
         raise DatasetError(message("DermaMNIST", file, "there is no such file", remedy))
     return file

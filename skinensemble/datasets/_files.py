@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from skinensemble._paths import exists, expanded, is_file, is_folder
 from skinensemble.exceptions import DatasetError, first_few, message
 
-__all__ = ["FORMATS", "ImageIndex", "Match", "absolute", "as_folder", "names_of"]
+__all__ = ["FORMATS", "ImageIndex", "Match", "absolute", "as_folder", "entries_of", "names_of"]
 
 FORMATS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 """Endings of the image files that the library reads."""
@@ -29,16 +30,25 @@ Match = tuple[str, str, str]
 
 def absolute(path: str | os.PathLike) -> Path:
     """Return `path` without ``~`` and ``..``, from the root on; links stay as they are named."""
-    return Path(os.path.normpath(Path(path).expanduser().absolute()))
+    return Path(os.path.normpath(expanded(path).absolute()))
 
 
 def as_folder(path: str | os.PathLike, remedy: str) -> Path:
     """Return `path` as an absolute path of a folder that exists."""
     folder = absolute(path)
-    if not folder.is_dir():
-        why = "it is a file, not a folder" if folder.exists() else "there is no such folder"
+    if not is_folder(folder):
+        why = "it is a file, not a folder" if exists(folder) else "there is no such folder"
         raise DatasetError(message("image folder", folder, why, remedy))
     return folder
+
+
+def entries_of(folder: str | os.PathLike) -> list[os.DirEntry[str]]:
+    """Return what is in a folder."""
+    try:
+        return list(os.scandir(os.fspath(folder)))
+    except OSError as error:
+        why = f"it cannot be listed ({error.strerror})"
+        raise DatasetError(message("folder", folder, why, "check its permissions")) from error
 
 
 class ImageIndex:
@@ -158,14 +168,7 @@ class ImageIndex:
 
     def _walk(self, folder: str, *, deep: bool = True) -> Iterator[str]:
         """Yield the images of a folder, relative to the root, with one listing for each folder."""
-        try:
-            entries = list(os.scandir(self.path(folder) if folder else self.root))
-        except OSError as error:
-            why = f"it cannot be listed ({error.strerror})"
-            raise DatasetError(
-                message("folder", self.path(folder), why, "check its permissions")
-            ) from error
-        for entry in entries:
+        for entry in entries_of(self.path(folder) if folder else self.root):
             name = f"{folder}/{entry.name}" if folder else entry.name
             if entry.name.startswith("."):
                 continue
@@ -189,10 +192,10 @@ class ImageIndex:
         target = os.path.realpath(entry.path)
         if not self._inside(target):
             self.links[name] = "it leads out of the folder"
-        elif Path(target).is_file():
+        elif is_file(target):
             self._targets[name] = Path(target).relative_to(self._real).as_posix()
             return self._accept_file(name)
-        elif not Path(target).is_dir():
+        elif not is_folder(target):
             self.links[name] = "it leads nowhere"
         elif deep:  # else it may be one of the folders that are listed by name
             self.links[name] = "it is a link to a folder"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from skinensemble.datasets._files import ImageIndex, as_folder, names_of
+from skinensemble._paths import expanded
+from skinensemble.datasets._files import ImageIndex, as_folder, entries_of, names_of
 from skinensemble.datasets._problems import DatasetProblem, Policy
 from skinensemble.datasets._sheet import TOLD, Sheet, is_missing
 from skinensemble.datasets._table import Table, read_table
@@ -120,7 +122,7 @@ def _check_classes(sheet: Sheet, root: Path, classes: Collection[str] | None) ->
     """Reject images outside class folders; note class folders without images."""
     folders = {
         entry.name
-        for entry in os.scandir(root)
+        for entry in entries_of(root)
         if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
     }
     if classes is None and len(folders) < 2:
@@ -146,8 +148,9 @@ def _check_copies(sheet: Sheet) -> None:
     for name, rows in by_name.items():
         if len({sheet.labels[row] for row in rows}) > 1:
             for row in rows:
-                size = Path(sheet.index.path(sheet.index.files[row])).stat().st_size
-                places.setdefault((name, size), []).append(row)
+                with _noted(sheet, row):
+                    size = _path(sheet, row).stat().st_size
+                    places.setdefault((name, size), []).append(row)
     for rows in places.values():
         if len(rows) > 1:
             _reject_copies(sheet, rows)
@@ -156,13 +159,26 @@ def _check_copies(sheet: Sheet) -> None:
 def _reject_copies(sheet: Sheet, rows: list[int]) -> None:
     same: dict[bytes, list[int]] = {}
     for row in rows:
-        data = Path(sheet.index.path(sheet.index.files[row])).read_bytes()
-        same.setdefault(hashlib.sha256(data).digest(), []).append(row)
+        with _noted(sheet, row):
+            data = _path(sheet, row).read_bytes()
+            same.setdefault(hashlib.sha256(data).digest(), []).append(row)
     for copies in same.values():
         labels = sorted({sheet.labels[row] for row in copies} - {TOLD})
         if len(labels) > 1:
             for row in copies:
                 sheet.reject(row, "image with several labels", ", ".join(labels))
+
+
+def _path(sheet: Sheet, row: int) -> Path:
+    return Path(sheet.index.path(sheet.index.files[row]))
+
+
+@contextlib.contextmanager
+def _noted(sheet: Sheet, row: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        sheet.reject(row, "file that cannot be read", error.strerror or "")
 
 
 def _lesions(sheet: Sheet, groups: Any) -> list[str]:
@@ -209,7 +225,7 @@ def _rule(groups: Any) -> Callable[[str], Any]:
 
 def _table_path(groups: Any) -> Path | None:
     named = isinstance(groups, str) and groups.lower().endswith(_TABLES)
-    return Path(groups).expanduser() if named or isinstance(groups, os.PathLike) else None
+    return expanded(groups) if named or isinstance(groups, os.PathLike) else None
 
 
 def _lesion_in(match: re.Match[str] | None) -> str | None:

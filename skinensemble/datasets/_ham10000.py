@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from skinensemble._paths import expanded, is_file, is_folder
 from skinensemble.datasets._download import Remote, count_images, fetch, fetch_archive
-from skinensemble.datasets._files import ImageIndex, absolute, as_folder
+from skinensemble.datasets._files import ImageIndex, absolute, as_folder, entries_of
 from skinensemble.datasets._problems import Policy
 from skinensemble.datasets._sheet import Sheet
 from skinensemble.datasets._table import read_table
@@ -133,7 +134,7 @@ def load_ham10000(
     policy = Policy(on_error, max_skipped, report)
     check_choice("split", split, _TABLES)
     if download:
-        _download(Path(path).expanduser(), split)
+        _download(expanded(path), split)
     root, table_path = _locate(path, split)
     table = read_table(table_path)
     table.require("image_id", "lesion_id", "dx")
@@ -154,7 +155,7 @@ def load_ham10000(
 def _locate(path: str | os.PathLike, split: str) -> tuple[Path, Path]:
     """Return the folder of the data set and its table."""
     path = absolute(path)
-    if path.is_file():
+    if is_file(path):
         return path.parent, path
     root = as_folder(path, "pass the folder of the data set, or download=True to fetch it")
     table = _find_table(root, split)
@@ -167,7 +168,7 @@ def _locate(path: str | os.PathLike, split: str) -> tuple[Path, Path]:
 
 
 def _find_table(root: Path, split: str) -> Path | None:
-    files = {entry.name.lower(): entry.path for entry in os.scandir(root) if entry.is_file()}
+    files = {entry.name.lower(): entry.path for entry in entries_of(root) if is_file(entry)}
     for ending in (".csv", "", ".tab", ".tsv", ".txt"):
         name = (_TABLES[split] + ending).lower()
         if name in files:
@@ -178,7 +179,7 @@ def _find_table(root: Path, split: str) -> Path | None:
 def _image_folders(root: Path, split: str) -> list[str]:
     """Return the subfolders with images, one of those whose names differ only in case."""
     found: dict[str, str] = {}
-    for name in sorted(entry.name for entry in os.scandir(root) if entry.is_dir()):
+    for name in sorted(entry.name for entry in entries_of(root) if is_folder(entry)):
         if name.lower() in _FOLDERS[split]:
             found.setdefault(name.lower(), name)
     return list(found.values())
@@ -189,8 +190,8 @@ def _download(path: Path, split: str) -> None:
     if split != "train":
         why = "only the training part is downloaded"
         raise InputError(message("download", split, why, "fetch it from the Dataverse by hand"))
-    folder = path.parent if path.is_file() else path
-    if not folder.is_dir() or _find_table(folder, split) is None:
+    folder = path.parent if is_file(path) else path
+    if not is_folder(folder) or _find_table(folder, split) is None:
         fetch(_METADATA, folder)
     folders = [folder, *(folder / name for name in _image_folders(folder, split))]
     if sum(map(count_images, folders)) >= sum(archive.n_images or 0 for archive in _ARCHIVES):

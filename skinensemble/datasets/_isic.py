@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from skinensemble._paths import expanded
 from skinensemble.datasets._download import Remote, fetch, fetch_archive
 from skinensemble.datasets._files import FORMATS, ImageIndex, as_folder
 from skinensemble.datasets._problems import DatasetProblem, Policy
@@ -161,10 +162,10 @@ def load_isic(
     """
     policy = Policy(on_error, max_skipped, report)
     codes = _codes(other)
-    truth_path = Path(groundtruth_csv).expanduser()
-    lesions_path = None if lesions_csv is None else Path(lesions_csv).expanduser()
+    truth_path = expanded(groundtruth_csv)
+    lesions_path = None if lesions_csv is None else expanded(lesions_csv)
     if download:
-        _download(Path(images).expanduser(), truth_path, lesions_path)
+        _download(expanded(images), truth_path, lesions_path)
     index = ImageIndex(as_folder(images, "pass the folder of the images"))
     table = read_table(truth_path)
     sheet = Sheet(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skinensemble._paths import is_file, is_folder
 from skinensemble.datasets._problems import DatasetProblem
 from skinensemble.exceptions import DatasetError, first_few, message
 
@@ -109,8 +110,8 @@ def read_table(path: str | os.PathLike) -> Table:
 
 
 def _text(path: Path) -> str:
-    if not path.is_file():
-        why = "it is a folder, not a file" if path.is_dir() else "there is no such file"
+    if not is_file(path):
+        why = "it is a folder, not a file" if is_folder(path) else "there is no such file"
         raise DatasetError(message("table", path, why, "pass the path of the CSV file"))
     try:
         data = path.read_bytes()

@@ -304,7 +304,8 @@ def as_images(X: Any) -> ImageSource:
         Paths are strings or ``Path``. Arrays are uint8, or numbers from 0 to 255 rounded half to
         even: one of shape (n, H, W, 3), or (n, H, W, 1) for grey; or a list of (H, W, 3) or
         grey (H, W), of any sizes. The kinds may be mixed in a list. PIL images have one frame, and
-        are turned upright. Transparent parts are seen over white. A uint8 array is not copied: do not change it afterwards.
+        are turned upright. Transparent parts are seen over white. A uint8 array is not copied: do
+        not change it afterwards.
 
     Returns
     -------

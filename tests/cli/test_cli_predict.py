@@ -138,6 +138,17 @@ def test_force_replaces_nothing_that_is_read(
     assert (tmp_path / "a.png").read_bytes() == Path(images[0]).read_bytes()
 
 
+def test_names_that_a_path_library_stumbles_over(model, images, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(images[0], "~lesion.png")
+    files = ["~lesion.png", "x" * 300]
+    assert main(["predict", str(model), *files, "--output", "~out.csv"]) == 0
+    statuses = [row["status"] for row in read(tmp_path / "~out.csv")]
+    assert statuses == ["ok", "file name too long"]
+    assert main(["predict", str(model), ""]) == 1
+    assert "path: '' – it is empty – name a file or a folder" in capsys.readouterr().err
+
+
 def test_info_says_what_is_in_the_file(model, capsys):
     import hashlib
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 from dataset_files import digest, touch
 
-from skinensemble.datasets import load_image_folder
+from skinensemble.datasets import (
+    load_dermamnist,
+    load_ham10000,
+    load_image_folder,
+    load_isic,
+)
 from skinensemble.exceptions import DatasetError, InputError
 
 
@@ -206,3 +212,50 @@ def test_a_report_names_files_whose_names_are_no_unicode(own, tmp_path):
     with pytest.warns(UserWarning, match="format not read"):
         load_image_folder(own, on_error="skip", report=tmp_path / "r.csv")
     assert b"caf\xe9.gif" in (tmp_path / "r.csv").read_bytes()
+
+
+LOADERS = {
+    "ham10000": load_ham10000,
+    "isic": lambda path: load_isic(path, "truth.csv"),
+    "truth": lambda path: load_isic(".", path),
+    "folder": load_image_folder,
+    "lesions": lambda path: load_image_folder(".", groups=Path(path)),
+    "dermamnist": load_dermamnist,
+}
+
+
+@pytest.fixture
+def here(own, monkeypatch):
+    monkeypatch.chdir(own)
+
+
+@pytest.mark.parametrize("loader", LOADERS.values(), ids=LOADERS)
+@pytest.mark.parametrize("name", ["x" * 300, "~no-such-user"])
+def test_names_that_cannot_be(loader, name, here):
+    with pytest.raises(DatasetError, match=f"{name}.* – there is no such f"):
+        loader(name)
+
+
+@pytest.mark.parametrize("loader", LOADERS.values(), ids=LOADERS)
+def test_an_empty_name_is_not_the_present_folder(loader, here):
+    with pytest.raises((InputError, DatasetError), match="path: '' – it is empty – name a file"):
+        loader("") if loader is not LOADERS["lesions"] else load_image_folder("")
+
+
+def test_folders_that_begin_with_a_tilde(own, monkeypatch):
+    monkeypatch.chdir(own.parent)
+    own.rename("~own")
+    assert len(load_image_folder("~own", report="~report").images) == 12
+    assert Path("~report").read_text() == "row,image,problem\n"
+
+
+def test_files_that_cannot_be_compared(own, monkeypatch):
+    for code in ("mel", "nv"):
+        (own / code / "copy.jpg").write_bytes(b"one image")
+
+    def read_bytes(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    with pytest.raises(DatasetError, match=r"2 × file that cannot be read .*\(Permission denied\)"):
+        load_image_folder(own)

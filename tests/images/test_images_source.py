@@ -189,6 +189,8 @@ def test_what_is_no_list_of_images(images, text):
 
 def test_one_bare_path_object(tmp_path):
     with pytest.raises(InputError, match=r"one path; .* – pass \[path\]"):
+        as_images("x" * 300)
+    with pytest.raises(InputError, match=r"one path; .* – pass \[path\]"):
         as_images(tmp_path / "a.jpg")
 
 
