@@ -14,7 +14,7 @@ from skinensemble.members._epoch_lines import epoch_lines, say_finished
 from skinensemble.members._folded import fold_frozen
 from skinensemble.members._in_time import stop_in_time
 from skinensemble.members._lesson import Lesson, batches_class
-from skinensemble.members._network import build_head
+from skinensemble.members._network import build_head, build_metrics
 from skinensemble.members._optimizers import discriminative_adamw_class
 
 __all__ = ["build_top", "train_top"]
@@ -87,14 +87,7 @@ def train_top(
     TimeLimitError
         When the time of whoever trains it is over.
     """
-    n_batches = -(-len(lesson.rows) // params.batch_size)
-    model = fold_frozen(model, get_config()["precision"])
-    model.compile(
-        _optimizer(model, params, n_batches),
-        _loss(params, np.bincount(lesson.y, minlength=model.output_shape[-1])),
-        weighted_metrics=["accuracy"],
-    )
-    model.optimizer.build(model.trainable_variables)
+    model = _compiled(model, lesson, params)
     history = checkpoint.restore(model)
     if checkpoint.done:
         if params.verbose:
@@ -121,6 +114,19 @@ def train_top(
     if not model.stop_training or (stopping and stopping.stopped_epoch):
         checkpoint.finish(model, history)
     return history
+
+
+def _compiled(model, lesson: Lesson, params):
+    model = fold_frozen(model, get_config()["precision"])
+    n_classes = model.output_shape[-1]
+    model.compile(
+        _optimizer(model, params, -(-len(lesson.rows) // params.batch_size)),
+        _loss(params, np.bincount(lesson.y, minlength=n_classes)),
+        weighted_metrics=["accuracy"],
+    )
+    model.optimizer.build(model.trainable_variables)
+    build_metrics(model, *np.zeros((2, 1, n_classes), np.float32))
+    return model
 
 
 def _callbacks(params, name: str, *own) -> list:

@@ -49,6 +49,17 @@ def seed_layer(layer, number: int) -> None:
         generator.state.assign(start)
 
 
+def build_metrics(model, y, predicted) -> None:
+    """Make the variables of a compiled model's metrics, which its training sets to zero.
+
+    Made by the first step of a training, they would have TensorFlow trace that step twice.
+    """
+    from keras import ops
+
+    weight = np.ones(len(predicted), np.float32)
+    model.compute_metrics(None, *map(ops.convert_to_tensor, (y, predicted, weight)))
+
+
 def fold_scaling(model, mean: np.ndarray, scale: np.ndarray) -> None:
     """Put the standardisation of the inputs into the first Dense layer, in place.
 

@@ -20,10 +20,11 @@ def _update(optimizer, gradients, variables, learning_rate) -> None:
 def _decay(optimizer, variables) -> None:
     from keras import ops
 
-    for variable in variables if optimizer.weight_decay else ():
-        if optimizer._use_weight_decay(variable):
-            rate = ops.cast(optimizer.learning_rate, variable.dtype) * optimizer.rate_of(variable)
-            optimizer.assign_sub(variable, variable * optimizer.weight_decay * rate)
+    if optimizer.weight_decay:
+        rate = optimizer.learning_rate  # a schedule works it out each time it is asked
+        for variable in filter(optimizer._use_weight_decay, variables):
+            own = ops.cast(rate, variable.dtype) * optimizer.rate_of(variable)
+            optimizer.assign_sub(variable, variable * optimizer.weight_decay * own)
 
 
 @functools.cache

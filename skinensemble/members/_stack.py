@@ -18,7 +18,7 @@ import numpy as np
 from skinensemble.members._batches import Shape, arguments
 from skinensemble.members._in_time import stop_in_time
 from skinensemble.members._layers import metric_class, stack_ends, stacked_layers
-from skinensemble.members._network import seed_layer
+from skinensemble.members._network import build_metrics, seed_layer
 from skinensemble.members._optimizers import penalised_adam_class
 
 if TYPE_CHECKING:
@@ -130,6 +130,9 @@ def _compiled(head, n_heads: int, n_samples: int, model, steps: int):
             # PyTorch runs them one by one, so that they save nothing.
             steps_per_execution=1 if keras.backend.backend() == "torch" else steps,
         )
+        stack.optimizer.build(stack.trainable_variables)
+        n_classes = shape[-1]
+        build_metrics(stack, np.zeros(n_heads, np.int32), np.zeros((n_heads, n_classes), "float32"))
     return key, stack
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import gc
 import pickle
 import shutil
@@ -15,7 +16,7 @@ from scipy import special
 from sklearn.base import clone
 from tiny_backbone import TINY
 
-from skinensemble import FeatureStore, Stage, TransferClassifier, config_context, load
+from skinensemble import DenseHead, FeatureStore, Stage, TransferClassifier, config_context, load
 from skinensemble.engines import _upper
 from skinensemble.exceptions import (
     ImageReadError,
@@ -71,6 +72,11 @@ def plain(data):
 
 
 @pytest.fixture(scope="module")
+def deep(data):
+    return member(unfreeze="all", learning_rate=0.05).fit(*data[:2])
+
+
+@pytest.fixture(scope="module")
 def kept(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("kept")
     return folder, member(checkpoint=folder).fit(*data[:2])
@@ -104,26 +110,22 @@ def test_it_learns(data, fitted):
     np.testing.assert_allclose(fitted.predict_proba(data[0]).sum(axis=1), 1, atol=1e-5)
 
 
-def test_what_lies_above_the_cut_is_trained_and_what_lies_below_is_not(data, fitted):
+def test_what_lies_above_the_cut_is_trained_and_what_lies_below_is_not(fitted, plain):
     network = fitted.body_.network
     start = network.upper.get_weights()
     moved = [np.abs(a - b).max() for a, b in zip(start, weights(fitted), strict=False)]
     assert max(moved) > 1e-3
-    again = member().fit(*data[:2])
-    assert again.body_.network is network  # shared, so it must not have been trained
-    for before, after in zip(start, network.upper.get_weights(), strict=True):
-        np.testing.assert_array_equal(after, before)
+    assert plain.body_.network is network  # shared, so it must not have been trained
     for layer in network.lower.model.layers:
         assert not layer.trainable
 
 
-def test_batch_normalisation_stays(data):
-    tuned = member(unfreeze="all", learning_rate=0.05).fit(*data[:2])
-    start = tuned.body_.network.upper.get_weights()
-    own = [w for w in tuned.head_.model_.weights if "batch_normalization" in w.path]
+def test_batch_normalisation_stays(deep):
+    start = deep.body_.network.upper.get_weights()
+    own = [w for w in deep.head_.model_.weights if "batch_normalization" in w.path]
     frozen = [
         value
-        for value, w in zip(start, tuned.body_.network.upper.weights, strict=True)
+        for value, w in zip(start, deep.body_.network.upper.weights, strict=True)
         if "batch_normalization" in w.path
     ]
     assert len(own) == 4
@@ -139,10 +141,12 @@ def test_it_can_be_pickled(data, fitted):
 
 @pytest.mark.parametrize("unfreeze", [1, "all"])
 def test_each_view_passes_the_frozen_part_once(data, passes, unfreeze):
-    store = FeatureStore()
-    stage = Stage([("a", member(store=store)), ("b", member(store=store, dropout=0.0))], cv=2)
-    stage.set_params(a__unfreeze=unfreeze, b__unfreeze=unfreeze)
-    stage.fit(data[0], data[1], groups=data[2])
+    one = member(unfreeze=unfreeze, epochs=1)  # its store is the next one's
+    if unfreeze == 1:
+        Stage([("one", one)], cv=2).fit(data[0], data[1], groups=data[2])
+    else:
+        one.fit(*data[:2])
+    one.set_params(dropout=0.0).fit(*data[:2])
     views = 3 if unfreeze == 1 else 1
     ours = {dihedral(image, view).tobytes() for image in data[0] for view in range(views)}
     assert len([image for image in passes if image in ours]) == 48 * views
@@ -175,15 +179,17 @@ def test_the_engine_runs_what_was_trained_as_well(data, fitted, monkeypatch):
     assert ours.dtype == np.float32 and (ours != theirs).any()
 
 
-@pytest.mark.parametrize("unfreeze", [1, "all"])
-def test_probabilities_of_another_precision_are_not_taken_for_these(data, monkeypatch, unfreeze):
-    one = member(unfreeze=unfreeze).fit(*data[:2])
+@pytest.mark.parametrize("which", ["plain", "deep"])
+def test_probabilities_of_another_precision_are_not_taken_for_these(
+    data, monkeypatch, request, which
+):
+    one = request.getfixturevalue(which)
     images = one.body_.transform(data[0])
-    plain = one.head_._key(images)
+    before = one.head_._key(images)
     config = {"engine": "openvino", "precision": "bfloat16"}  # on any processor
     for module in ("members._tuned_top", "features._extractor"):
         monkeypatch.setattr(f"skinensemble.{module}.get_config", lambda: config)
-    assert one.head_._key(images) != plain
+    assert one.head_._key(images) != before
 
 
 def test_training_in_another_precision_is_another_training(data, first, monkeypatch, tmp_path):
@@ -199,20 +205,21 @@ def test_training_in_another_precision_is_another_training(data, first, monkeypa
 
 def test_what_was_compiled_goes_with_its_model(data):
     pytest.importorskip("openvino")
+    one = member().fit(*data[:2])
     for engine in ("keras", "openvino"):
-        one = member().fit(*data[:2])
+        default_store().clear()
         with config_context(engine=engine):
             one.predict_proba(data[0][:2])
-        model = weakref.ref(one.head_.model_)
-        assert len(_upper._runners) >= 1
-        del one
-        gc.collect()
-        assert model() is None
+    model = weakref.ref(one.head_.model_)
+    assert len(_upper._runners) >= 1
+    del one
+    gc.collect()
+    assert model() is None
 
 
-def test_what_was_compiled_is_not_taken_for_weights_of_later(data):
+def test_what_was_compiled_is_not_taken_for_weights_of_later(data, plain):
     pytest.importorskip("openvino")
-    one = member().fit(*data[:2])
+    one = pickle.loads(pickle.dumps(plain))
     with config_context(engine="openvino"):
         before = one.predict_proba(data[0][:4])
         top = one.head_.model_
@@ -224,8 +231,8 @@ def test_what_was_compiled_is_not_taken_for_weights_of_later(data):
 
 
 @pytest.mark.parametrize("unfreeze", [1, "all"])
-def test_a_saved_classifier_predicts_the_same(data, tmp_path, unfreeze):
-    before = member(unfreeze=unfreeze, view_mean="log").fit(*data[:2])
+def test_a_saved_classifier_predicts_the_same(data, tmp_path, deep, unfreeze):
+    before = deep if unfreeze == "all" else member(view_mean="log").fit(*data[:2])
     save(before, tmp_path / "one.h5")
     after = load(tmp_path / "one.h5")
     np.testing.assert_array_equal(after.predict_proba(data[0]), before.predict_proba(data[0]))
@@ -235,10 +242,30 @@ def test_a_saved_classifier_predicts_the_same(data, tmp_path, unfreeze):
         clone(after).fit(*data[:2])
 
 
-def test_two_fits_are_equal_and_other_seeds_are_not(data):
-    one, same, other = (member(random_state=seed).fit(*data[:2]) for seed in (0, 0, 1))
-    assert_equal_weights(one, same)
-    assert any((a != b).any() for a, b in zip(weights(one), weights(other), strict=True))
+def test_two_fits_are_equal_and_leave_the_network_that_they_share(data, plain):
+    network = plain.body_.network
+    start = network.upper.get_weights()
+    same = member().fit(*data[:2])
+    assert_equal_weights(plain, same)
+    assert same.body_.network is network
+    for before, after in zip(start, network.upper.get_weights(), strict=True):
+        np.testing.assert_array_equal(after, before)
+
+
+def test_a_step_is_traced_once(data, monkeypatch):
+    keras = pytest.importorskip("keras")
+    traced, real = [], keras.Model.compute_loss
+
+    @functools.wraps(real)
+    def compute_loss(*args, **kwargs):
+        traced.append(args)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(keras.Model, "compute_loss", compute_loss)
+    member(epochs=1).fit(*data[:2])
+    assert len(traced) == 1
+    DenseHead(epochs=1, batch_normalization=True).fit(np.eye(48, dtype=np.float32), data[1])
+    assert len(traced) == 2
 
 
 @pytest.mark.slow
@@ -331,8 +358,8 @@ def stopping_after(epoch):
     return [StopAfter()]
 
 
-@pytest.mark.parametrize("options", [{}, {"mixup": 0.2, "ema": 0.9}], ids=str)
-def test_a_training_goes_on_where_it_stood(data, tmp_path, options):
+def test_a_training_goes_on_where_it_stood(data, tmp_path):
+    options = {"mixup": 0.2, "ema": 0.9}
     undisturbed = member(epochs=4, **options).fit(*data[:2])
     kept = member(epochs=4, checkpoint=tmp_path, **options)
     with pytest.raises(Stop):
@@ -345,21 +372,16 @@ def test_a_training_goes_on_where_it_stood(data, tmp_path, options):
 EARLY = {"patience": 2, "validation_fraction": 0.3, "epochs": 12, "learning_rate": 0.05}
 
 
-@pytest.fixture(scope="module")
-def undisturbed(data):
+def test_early_stopping_goes_on_where_it_stood(data, tmp_path):
     # Labels without meaning: the validation loss is lowest soon.
-    y = np.random.default_rng(0).permutation(data[1])
-    return y, member(**EARLY).fit(data[0], y)
-
-
-@pytest.mark.parametrize("epoch", [1, 2, 3, "last"])
-def test_early_stopping_goes_on_where_it_stood(data, tmp_path, epoch, undisturbed):
-    X, (y, undisturbed) = data[0], undisturbed
+    X, y = data[0], np.random.default_rng(0).permutation(data[1])
+    undisturbed = member(**EARLY).fit(X, y)
     losses = undisturbed.history_["val_loss"]
     assert 4 <= len(losses) < 12
     kept = member(**EARLY, checkpoint=tmp_path)
-    with pytest.raises(Stop):
-        clone(kept).set_params(callbacks=stopping_after(epoch)).fit(X, y)
+    for epoch in (1, 2, 3, "last"):
+        with pytest.raises(Stop):
+            clone(kept).set_params(callbacks=stopping_after(epoch)).fit(X, y)
     resumed = kept.fit(X, y)
     assert_equal_weights(resumed, undisturbed)
     assert resumed.history_ == undisturbed.history_
@@ -386,7 +408,8 @@ def test_a_checkpoint_is_found_without_a_seed(data, tmp_path):
 @pytest.mark.parametrize("change", ["seed", "epochs", "labels", "images", "weights"])
 def test_other_trainings_do_not_meet(data, first, tmp_path, change):
     X, y, _ = data
-    other, weight = member(checkpoint=tmp_path), None
+    # What meets nobody begins with the first epoch.
+    other, weight = member(checkpoint=tmp_path, callbacks=stopping_after(0)), None
     if change == "seed":
         other.set_params(random_state=1)
     elif change == "epochs":
@@ -397,7 +420,12 @@ def test_other_trainings_do_not_meet(data, first, tmp_path, change):
         X = X[::-1].copy()
     else:
         weight = np.linspace(1, 2, len(y))
-    other.fit(X, y, sample_weight=weight)
+    with pytest.raises(Stop):
+        other.fit(X, y, sample_weight=weight)
+
+
+def test_other_trainings_are_kept_beside_each_other(data, first, tmp_path):
+    other = member(checkpoint=tmp_path, random_state=1).fit(*data[:2])
     assert len(list(tmp_path.glob("*.checkpoint"))) == 2
     assert any((a != b).any() for a, b in zip(weights(first), weights(other), strict=True))
 
@@ -413,10 +441,12 @@ def test_a_damaged_checkpoint_is_set_aside(data, first, tmp_path, damage):
     )
     if damage == "another kind":
         write_container(path, {"root": {}}, {})
-    with pytest.warns(CheckpointWarning, match="the training starts again"):
-        again = member(checkpoint=tmp_path).fit(*data[:2])
-    assert_equal_weights(first, again)
+    again = member(checkpoint=tmp_path, callbacks=stopping_after(0))
+    with pytest.warns(CheckpointWarning, match="the training starts again"), pytest.raises(Stop):
+        again.fit(*data[:2])
     assert len(list(tmp_path.glob("*.damaged"))) == 1
+    if damage == "flip":
+        assert_equal_weights(first, again.set_params(callbacks=None).fit(*data[:2]))
 
 
 def test_a_checkpoint_that_cannot_be_read_now_stays(data, first, tmp_path, monkeypatch):
@@ -429,8 +459,9 @@ def test_a_checkpoint_that_cannot_be_read_now_stays(data, first, tmp_path, monke
     assert_equal_weights(first, again)
 
 
-def test_a_disk_that_fills_up_in_training_costs_no_more_than_an_epoch(data, tmp_path, monkeypatch):
-    undisturbed = member().fit(*data[:2])
+def test_a_disk_that_fills_up_in_training_costs_no_more_than_an_epoch(
+    data, tmp_path, monkeypatch, plain
+):
     real, kept = _checkpoint.write_container, []
 
     def write(*args):
@@ -445,7 +476,7 @@ def test_a_disk_that_fills_up_in_training_costs_no_more_than_an_epoch(data, tmp_
             member(checkpoint=tmp_path).fit(*data[:2])
     (path,) = tmp_path.glob("*.checkpoint")
     assert read_container(path).config["epoch"] == 1
-    assert_equal_weights(undisturbed, member(checkpoint=tmp_path).fit(*data[:2]))
+    assert_equal_weights(plain, member(checkpoint=tmp_path).fit(*data[:2]))
 
 
 def test_class_weights_of_labels_that_are_numbers(data):
@@ -542,8 +573,9 @@ def test_views_are_the_eight_symmetries_of_the_square():
 
 
 @pytest.mark.parametrize("unfreeze", [1, "all"])
-def test_views_may_be_nearer_and_in_another_light(data, passes, unfreeze):
-    near = member(unfreeze=unfreeze, zoom=1.5, jitter=0.2, store=FeatureStore()).fit(*data[:2])
+def test_views_may_be_nearer_and_in_another_light(data, plain, deep, passes, unfreeze):
+    usual = plain if unfreeze == 1 else deep
+    near = clone(usual).set_params(zoom=1.5, jitter=0.2, store=FeatureStore()).fit(*data[:2])
     # Each view is other pixels, so each passes the frozen part.
     assert len(passes) == 48 * 3
     images = near.body_.transform(data[0][:4])
@@ -552,8 +584,7 @@ def test_views_may_be_nearer_and_in_another_light(data, passes, unfreeze):
         for rows in next(images.stream(np.arange(4)))
     ]
     np.testing.assert_allclose(near.predict_proba(data[0][:4]), np.mean(each, axis=0), atol=1e-5)
-    plain = member(unfreeze=unfreeze).fit(*data[:2])
-    assert (near.predict_proba(data[0]) != plain.predict_proba(data[0])).any()
+    assert (near.predict_proba(data[0]) != usual.predict_proba(data[0])).any()
 
 
 def test_all_images_that_cannot_be_read_are_named_by_their_place(data, fitted, tmp_path):
