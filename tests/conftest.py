@@ -12,6 +12,9 @@ from hypothesis import settings
 # Two cores are shared with TensorFlow's threads: a slow example says nothing about the code.
 settings.register_profile("suite", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("suite")
+# Of small matrices, too: threads of OpenBLAS that wait for a core of a busy machine make a fit of
+# milliseconds one of seconds. NumPy reads it when it is imported, which is later.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _SHARED = Path(__file__).parents[2] / "shared"
 
