@@ -151,7 +151,7 @@ def test_rules_of_the_diagnosis_and_chosen_figures():
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["AUC"]
     with pytest.raises(InputError, match="figures: F1 – the diagnosis has accuracy, AUC"):
         plot_rules(found, stage="diagnosis", figures=["F1"])
-    with pytest.raises(InputError, match="stage: 'both' – unknown"):
+    with pytest.raises(InputError, match="stage: 'both' – not one of 'triage', 'diagnosis'"):
         plot_rules(found, stage="both")
 
 
