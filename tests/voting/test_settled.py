@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from ballots import RULES, drawn_ballots, informed, trained
@@ -40,6 +42,7 @@ CASES += [(name, k) for name, (_, sizes) in EXTRA.items() for k in sizes]
 CASES = [pytest.param(*case, marks=pytest.mark.slow if case[1] > 3 else ()) for case in CASES]
 
 
+@cache
 def fitted(name, n_members, n_classes):
     if name in RULES:
         return trained(name, n_members, n_classes)
@@ -58,7 +61,7 @@ def completed(data, ballots, asked):
 
 
 @pytest.mark.parametrize(("name", "n_classes"), CASES)
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_no_ballots_of_the_others_change_what_is_settled(name, n_classes, data):
     ballots = data.draw(drawn_ballots(n_classes))
