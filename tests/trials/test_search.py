@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.naive_bayes import GaussianNB
 
-from skinensemble import SearchResult, Stage, search
+from skinensemble import GreedyVote, SearchResult, Stage, search
 from skinensemble.exceptions import ImageReadError, InputError, MemberError, UngroupedWarning
 from skinensemble.images import as_images
 from skinensemble.trials import _result
@@ -321,6 +322,7 @@ def test_names_have_to_differ():
 
 def test_a_score_that_wants_every_class_leaves_out_the_draws_without_one(monkeypatch):
     monkeypatch.setattr(_result, "_N_RESAMPLES", 60)
+    monkeypatch.setattr(_result, "GreedyVote", partial(GreedyVote, n_rounds=3, n_bags=3))
     X, y, lesions = lesion_table(90, codes=["bkl", "mel", "nv"])
     few = np.isin(lesions, np.unique(lesions[y == "mel"])[3:]) & (y == "mel")
     X, y, lesions = X[~few], y[~few], lesions[~few]
