@@ -56,8 +56,8 @@ def head(data):
 def test_without_hidden_layers_it_is_a_logistic_regression(data):
     X, y = data
     n, l2 = len(y), 0.01
-    options = {"dropout": 0.0, "class_weight": None, "batch_size": n, "learning_rate": 0.05}
-    head = DenseHead((), l2=l2, epochs=400, random_state=0, **options).fit(X, y)
+    options = {"dropout": 0.0, "class_weight": None, "batch_size": n, "learning_rate": 0.1}
+    head = DenseHead((), l2=l2, epochs=200, random_state=0, **options).fit(X, y)
     # The mean of the losses and l2 |w|² here, C times their sum and |w|² / 2 there.
     reference = make_pipeline(StandardScaler(), LogisticRegression(C=1 / (2 * l2 * n), tol=1e-8))
     proba = reference.fit(X, y).predict_proba(X)
