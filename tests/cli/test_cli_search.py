@@ -85,11 +85,11 @@ def test_the_cascade_of_another_search_is_not_replaced(search_args, searched, tm
 
 
 def test_what_is_fine_tuned_goes_on_within_a_training(search_args, tmp_path):
-    tuned = ["--unfreeze", "1", "--views", "1", "--epochs", "1", "--units", "linear,8"]
+    tuned = ["--unfreeze", "1", "--views", "1", "--epochs", "1", "--units", "linear"]
     command = [*search_args, *tuned, "--quiet", "--hold-out", "0", "--output", str(tmp_path)]
     assert main(command) == 0
     kept = sorted((tmp_path / "checkpoints").glob("*.checkpoint"))
-    assert len(kept) >= 2 * 2 + 1  # of each fold, and of the committee
+    assert len(kept) >= 2 + 1  # of each fold, and of the committee
     written = [file.stat().st_mtime_ns for file in kept]
     trials = sorted((tmp_path / "trials").iterdir())
     (tmp_path / "cascade.h5").unlink()
@@ -177,11 +177,12 @@ def test_alternatives_are_numbers_names_or_nothing():
     assert args.unfreeze == [None, 2, 0.3, "all", "block_9_add"]
 
 
-def test_without_matplotlib_there_is_no_image(search_args, tmp_path, capsys, monkeypatch):
+def test_without_matplotlib_there_is_no_image(search_args, searched, tmp_path, capsys, monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    command = [*search_args, "--quiet", "--hold-out", "0", "--output", str(tmp_path / "f")]
-    assert main(command) == 0
+    found = shutil.copytree(searched, tmp_path / "found")
+    (found / "leaderboard.png").unlink()
+    assert main([*search_args, "--quiet", "--output", str(found)]) == 0
     assert "No leaderboard.png: missing package" in capsys.readouterr().out
-    assert not (tmp_path / "f" / "leaderboard.png").exists()
+    assert not (found / "leaderboard.png").exists()
