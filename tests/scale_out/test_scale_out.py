@@ -130,6 +130,7 @@ def test_networks_train_on_rows_that_travel_and_come_back_as_one(backend):
     assert len(store) == known
 
 
+@pytest.mark.slow
 def test_a_search_takes_registered_backbones_along(backend, tmp_path):
     def build(input_shape):
         import keras
