@@ -8,7 +8,14 @@ from collections.abc import Sequence
 
 from skinensemble._paths import expanded
 from skinensemble.cli._data import Data
-from skinensemble.cli._screen import UsageError, comma_list, count, progress_on_stderr
+from skinensemble.cli._screen import (
+    UsageError,
+    comma_list,
+    count,
+    number,
+    progress_on_stderr,
+    whole,
+)
 
 __all__ = [
     "add_hold_out",
@@ -41,7 +48,9 @@ def add_networks(group, about: str = "") -> None:
         help="weights file of a backbone, or NAME=none for random ones; may be repeated (default:"
         " the ImageNet weights)",
     )
-    group.add_argument("--image-size", type=int, metavar="PIXELS", help="(default: the backbone's)")
+    group.add_argument(
+        "--image-size", type=whole(1), metavar="PIXELS", help="(default: the backbone's)"
+    )
 
 
 def add_malignant(group) -> None:
@@ -59,7 +68,7 @@ def add_hold_out(group) -> None:
     """Add ``--hold-out``."""
     group.add_argument(
         "--hold-out",
-        type=_share,
+        type=number("a share between 0 and 0.5", lambda share: 0 <= share <= 0.5),
         default=0.2,
         metavar="SHARE",
         help="share of the lesions kept aside for the figures printed at the end, rounded to 1/2,"
@@ -131,9 +140,9 @@ def size_of(data: Data) -> str:
 
 def number_or_name(text: str) -> str | float:
     """Return what a word of the command line stands for."""
-    for number in (int, float):
+    for kind in (int, float):
         with contextlib.suppress(ValueError):
-            return number(text)
+            return kind(text)
     return text
 
 
@@ -144,10 +153,3 @@ def _weights(text: str) -> tuple[str, str | None]:
     if source in ("none", "imagenet"):
         return name, None if source == "none" else source
     return name, str(expanded(source))
-
-
-def _share(text: str) -> float:
-    value = number_or_name(text)
-    if isinstance(value, str) or not 0 <= value <= 0.5:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 0.5")
-    return value

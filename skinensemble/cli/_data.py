@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from skinensemble._paths import exists, expanded, is_file, is_folder
+from skinensemble.cli._screen import number
 from skinensemble.exceptions import DatasetError, ImageReadError, InputError, first_few, message
 from skinensemble.tables import csv_bytes
 
@@ -90,7 +91,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     )
     options.add_argument(
         "--max-skipped",
-        type=float,
+        type=number("a share between 0 and 1", lambda share: 0 <= share <= 1),
         default=0.05,
         metavar="SHARE",
         help="with --on-error skip, stop when more than this share is bad (default: 0.05)",
@@ -98,7 +99,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     options.add_argument("--report", metavar="CSV", help="write every problem of the data there")
     options.add_argument(
         "--join-copies",
-        type=float,
+        type=number("between 0 and 1", lambda alike: 0 < alike < 1),
         nargs="?",
         const=0.99,
         metavar="CORRELATION",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from skinensemble.cli._screen import duration
+from skinensemble.cli._screen import duration, whole
 
 __all__ = ["add_limit_options", "chosen_limits", "how_to_go_on"]
 
@@ -20,7 +20,7 @@ def add_limit_options(group) -> None:
     )
     group.add_argument(
         "--min-members",
-        type=int,
+        type=whole(1),
         default=1,
         metavar="N",
         help="with --on-member-error drop: members of a stage that must be left (default: 1)",

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 __all__ = [
@@ -21,9 +21,11 @@ __all__ = [
     "count",
     "duration",
     "load_keras",
+    "number",
     "print_json",
     "progress_on_stderr",
     "spoken",
+    "whole",
 ]
 
 
@@ -84,13 +86,46 @@ def comma_list(text: str) -> list[str]:
 
 def add_seed(group) -> None:
     """Add ``--seed``."""
-    group.add_argument("--seed", type=_seed, default=0, help="random seed (default: 0)")
+    group.add_argument(
+        "--seed", type=whole(0, 2**32 - 1), default=0, help="random seed (default: 0)"
+    )
 
 
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {2**32 - 1}")
-    return int(text)
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return the type of options that take a whole number.
+
+    Examples
+    --------
+    >>> whole(1, 8)("7")
+    7
+    """
+    rule = f"{least} or more" if most is None else f"a whole number from {least} to {most}"
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= (most or int(text)):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {rule}")
+        return int(text)
+
+    return parse
+
+
+def number(rule: str, good: Callable[[float], bool]) -> Callable[[str], float]:
+    """Return the type of options that take a number of which something holds.
+
+    Examples
+    --------
+    >>> number("a share between 0 and 1", lambda n: 0 <= n <= 1)("0.5")
+    0.5
+    """
+
+    def parse(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            value = float(text)
+            if good(value):
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r} is not {rule}")
+
+    return parse
 
 
 def duration(text: str) -> float:

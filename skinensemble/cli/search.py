@@ -28,7 +28,9 @@ from skinensemble.cli._screen import (
     comma_list,
     duration,
     load_keras,
+    number,
     progress_on_stderr,
+    whole,
 )
 
 __all__ = ["add_parser", "run"]
@@ -97,14 +99,14 @@ def _add_halving(group) -> None:
         " log_loss)",
     )
     group.add_argument(
-        "--finalists", type=int, default=8, metavar="N", help="tried on all folds (default: 8)"
+        "--finalists", type=whole(1), default=8, metavar="N", help="tried on all folds (default: 8)"
     )
     group.add_argument(
-        "--folds", type=int, help="number of folds for the out-of-fold votes (default: 5)"
+        "--folds", type=whole(2), help="number of folds for the out-of-fold votes (default: 5)"
     )
     group.add_argument(
         "--min-share",
-        type=float,
+        type=number("a share above 0, and 1 at most", lambda share: 0 < share <= 1),
         default=0.1,
         metavar="SHARE",
         help="of the lesions, for the first trials (default: 0.1)",
@@ -118,7 +120,7 @@ def _add_halving(group) -> None:
     )
     group.add_argument(
         "--max-members",
-        type=_members,
+        type=whole(1),
         metavar="N",
         help="largest size of the committee (default: as many as help)",
     )
@@ -161,9 +163,11 @@ def run(args: argparse.Namespace) -> int:
     from skinensemble.exceptions import InputError
     from skinensemble.taxonomy import MALIGNANT, malignant_mask
     from skinensemble.trials import search
+    from skinensemble.trials._scoring import check_scoring
 
     try:
         candidates, voting = _candidates(args), _voting(args)
+        check_scoring(args.scoring)
     except InputError as error:
         raise UsageError(str(error)) from error
     folder, model = _outputs(args)
@@ -211,6 +215,7 @@ def _go_on(args: argparse.Namespace) -> str:
 
 def _candidates(args: argparse.Namespace) -> list:
     from skinensemble.builders import DEFAULT_BACKBONES
+    from skinensemble.members._params import check_params
     from skinensemble.trials import make_candidates
 
     names = [name.replace("-", "_") for name in (*_CHOICES, "image-size", "store")]
@@ -220,7 +225,12 @@ def _candidates(args: argparse.Namespace) -> list:
         given["units"] = [_units(value) for value in given["units"]]
     backbones = tuple(dict.fromkeys(args.backbone or DEFAULT_BACKBONES))
     given["checkpoint"] = expanded(args.output) / "checkpoints"
-    return make_candidates(*backbones, weights=dict(args.weights), **given)
+    candidates = make_candidates(*backbones, weights=dict(args.weights), **given)
+    for _, member in candidates:
+        params = member.get_params(deep=False).items()
+        told = {key: value for key, value in params if value != "auto"}  # that fits everywhere
+        check_params("TransferClassifier", told)
+    return candidates
 
 
 def _voting(args: argparse.Namespace):
@@ -292,12 +302,6 @@ def _write_leaderboard(found, folder: Path) -> None:
 
 def _alternatives(text: str) -> list:
     return [None if word == "none" else number_or_name(word) for word in comma_list(text)]
-
-
-def _members(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1 or more")
-    return int(text)
 
 
 def _units(value) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from skinensemble.cli._data import Data, add_data_options, files_of, load_data
 from skinensemble.cli._engines import add_engine_options
 from skinensemble.cli._limits import add_limit_options, chosen_limits, how_to_go_on
 from skinensemble.cli._outputs import add_force, check_output, keep_apart
-from skinensemble.cli._screen import UsageError, add_seed, load_keras, progress_on_stderr
+from skinensemble.cli._screen import UsageError, add_seed, load_keras, progress_on_stderr, whole
 
 __all__ = ["add_parser", "run"]
 
@@ -49,7 +49,7 @@ def add_parser(commands, **options) -> None:
 def _add_model_options(group) -> None:
     add_networks(group, "one member per backbone and stage; may be repeated ")
     group.add_argument(
-        "--folds", type=int, help="number of folds for the out-of-fold votes (default: 5)"
+        "--folds", type=whole(2), help="number of folds for the out-of-fold votes (default: 5)"
     )
     group.add_argument(
         "--unfreeze",
@@ -61,10 +61,10 @@ def _add_model_options(group) -> None:
     )
     group.add_argument(
         "--views",
-        type=int,
+        type=whole(1, 8),
         help="with --unfreeze: how many of the eight orientations of each image (default: 8)",
     )
-    group.add_argument("--epochs", type=int, help="(default: 20; with --unfreeze 10)")
+    group.add_argument("--epochs", type=whole(1), help="(default: 20; with --unfreeze 10)")
 
 
 def _add_decision_options(group) -> None:
