@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import functools
 import gc
+import io
 import os
 import sys
 import traceback
@@ -51,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     _set_environment()
+    if argv is None:
+        _open_streams()
     try:
         args = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse has said why
@@ -103,6 +106,23 @@ def _set_environment() -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         # Where TensorFlow leaves it off, networks run 1.1 to 1.6 times slower, and heads twice.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def _open_streams() -> None:
+    """Let nothing fail because of where its words go: nowhere, or where not all letters are known.
+
+    A stream that was closed before the start is None, and its number the first file's to be opened.
+    """
+    for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w"))
+        elif name == "stdout" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parser() -> argparse.ArgumentParser:

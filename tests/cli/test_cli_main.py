@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -107,6 +108,25 @@ def test_closed_pipe_is_silent():
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=120)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(model, closed):
+    command = f'"{sys.executable}" -m skinensemble info "{model}" {closed}'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("SHA-256" in done.stdout) != (">&-" in closed.split())
+
+
+def test_letters_that_the_output_does_not_know(model, tmp_path):
+    latin = tmp_path / "ł.h5"
+    shutil.copy(model, latin)
+    for encoding, shown in (("latin-1", "\\u0142.h5"), ("utf-8", "ł.h5"), ("ascii", "\\u0142.h5")):
+        environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"}
+        done = run("info", str(latin), env=environment, encoding=encoding)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert shown in done.stdout
 
 
 def test_backbones_table(capsys):
