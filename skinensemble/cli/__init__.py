@@ -21,7 +21,7 @@ from skinensemble import __version__
 from skinensemble.cli import backbones, demo, evaluate, info, predict, search, train
 from skinensemble.cli._engines import chosen_engine
 from skinensemble.cli._light import go_light
-from skinensemble.cli._screen import UsageError, spoken
+from skinensemble.cli._screen import UsageError, escaped, spoken
 from skinensemble.cli._stop import end_when_told, leave, was_told
 
 __all__ = ["main"]
@@ -180,7 +180,7 @@ def _is_late(error: Exception) -> bool:
 
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):
-        print(f"skinensemble: {spoken(text)}", file=sys.stderr, flush=True)
+        print(f"skinensemble: {escaped(spoken(text))}", file=sys.stderr, flush=True)
 
 
 def _close_stdout() -> None:

@@ -20,6 +20,7 @@ __all__ = [
     "comma_list",
     "count",
     "duration",
+    "escaped",
     "load_keras",
     "number",
     "print_json",
@@ -141,6 +142,17 @@ def duration(text: str) -> float:
     if not seconds:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 45s, 90m or 1.5h")
     return seconds
+
+
+def escaped(text: str) -> str:
+    r"""Return a text in which what a terminal would obey, or cannot show, is written out.
+
+    Examples
+    --------
+    >>> print(escaped("a\tb \x1b[2J"))
+    a\tb \x1b[2J
+    """
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def columns(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -66,9 +66,11 @@ def check_model(args: argparse.Namespace) -> None:
         When the file is damaged, or holds something else.
     """
     from skinensemble.exceptions import ModelFileError, message
-    from skinensemble.persistence.container import read_config
+    from skinensemble.persistence._codec import State
+    from skinensemble.persistence.container import read_container
 
-    kind = read_config(args.model).get("root", {}).get("type")
+    container = read_container(args.model)
+    kind = State(container.config, container, {}, "file").nested("root").raw("type", str)
     if kind != "Cascade":
         why = f"it holds a {kind}, not a cascade"
         raise ModelFileError(message("cannot use", args.model, why, "pass a file of train"))

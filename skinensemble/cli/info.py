@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from skinensemble.cli._screen import columns, count, print_json
+from skinensemble.cli._screen import columns, count, escaped, print_json
 from skinensemble.engines._engine import PRECISIONS
 
 __all__ = ["add_parser", "describe", "run"]
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(found)
     else:
-        print(_text(found))
+        print(_text(_escaped(found)))
     return 0
 
 
@@ -89,18 +89,23 @@ def _referrals(referrals) -> dict[str, Any]:
 
 
 def _stage(stage, shared) -> dict[str, Any]:
-    members = stage.raw("members", list)
-    if not all(isinstance(member, list) and len(member) == 2 for member in members):
-        raise stage.fault("members", "not pairs of name and estimator")
-    named = {"type": dict} | {str(name): value for name, value in members}
-    inside = _State(stage, named)
+    members = _pairs(stage, "members")
+    inside = _State(stage, dict(members))
     return {
         "classes": stage.raw("classes", list),
         "voting": _voting(stage.nested("voting")),
         "precision": stage.choice("precision", PRECISIONS),
-        "members": [_member(str(name), inside.nested(str(name)), shared) for name, _ in members],
+        "members": [_member(name, inside.nested(name), shared) for name, _ in members],
         "failures": _failures(stage),
     }
+
+
+def _pairs(state, name: str) -> list[tuple[str, Any]]:
+    pairs = state.raw(name, list)
+    for one in pairs:
+        if not (isinstance(one, list) and len(one) == 2 and isinstance(one[0], str)):
+            raise state.fault(name, "not pairs of name and estimator")
+    return pairs
 
 
 def _failures(stage) -> list[dict[str, str]]:
@@ -160,10 +165,10 @@ def _member(name: str, member, shared) -> dict[str, Any]:
     for inner in {"classifier", "estimator"} & keys:
         return {**_member(name, member.nested(inner), shared), "type": found["type"]}
     if "folds" in keys:
-        folds = member.raw("folds", list)
+        folds = _pairs(member, "folds")
         if not folds:
             raise member.fault("folds", "there is none")
-        inside = _State(member, dict(folds[:1])).nested(folds[0][0])
+        inside = _State(member, dict(folds)).nested(folds[0][0])
         return {**_member(name, inside, shared), "folds": len(folds)}
     if {"body", "head"} <= keys:
         found |= _network(shared.nested(member.nested("body").raw("network", str)))
@@ -182,7 +187,10 @@ def _network(network) -> dict[str, Any]:
 
 def _units(head) -> list[Any]:
     units = head.nested("params").raw("units", (dict, list))
-    return units.get("tuple", []) if isinstance(units, dict) else units
+    units = units.get("tuple", []) if isinstance(units, dict) else units
+    if not isinstance(units, list):
+        raise head.fault("params.units", "not a list of numbers")
+    return units
 
 
 def _training(stage) -> dict[str, Any]:
@@ -190,6 +198,8 @@ def _training(stage) -> dict[str, Any]:
 
     training = stage.nested("training")
     folds = training.array("folds", shape=(None,))
+    if not len(folds):
+        raise training.fault("folds", "there is none")
     known = training.keys()
     lesions = training.array("lesions") if "lesions" in known else None
     return {
@@ -197,6 +207,15 @@ def _training(stage) -> dict[str, Any]:
         "lesions": None if lesions is None else len(np.unique(lesions)),
         "folds": int(folds.max()) + 1,
     }
+
+
+def _escaped(value: Any) -> Any:
+    """Return what a file says without what a terminal would obey."""
+    if isinstance(value, str):
+        return escaped(value)
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
 def _text(found: dict[str, Any]) -> str:

@@ -198,7 +198,8 @@ class State:
     def array(self, name: str, *, shape=None, dtype=None, finite=True) -> np.ndarray:
         """Return the array that an entry stands for; shape may hold None for any length."""
         entry = self.raw(name, dict)
-        if set(entry) != {"array"} or entry["array"] not in self._container.specs:
+        named = set(entry) == {"array"} and isinstance(entry["array"], str)
+        if not named or entry["array"] not in self._container.specs:
             raise self.fault(name, "its array is missing")
         spec = self._container.specs[entry["array"]]
         fits = shape is None or (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -14,7 +17,7 @@ import pytest
 
 from skinensemble import load
 from skinensemble.cli import main
-from skinensemble.exceptions import InputError
+from skinensemble.exceptions import InputError, ModelFileError
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -209,6 +212,53 @@ def test_info_refuses_a_damaged_file(model, tmp_path, capsys):
     (tmp_path / "m.h5").write_bytes(data)
     assert main(["info", str(tmp_path / "m.h5")]) == 1
     assert "checksum does not match" in capsys.readouterr().err
+
+
+def places(value, way=()):
+    """Every place in a tree of JSON."""
+    yield way
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*way, key))
+
+
+def with_another(tree, way, value):
+    """A copy of a tree in which something else stands at a place."""
+    if not way:
+        return value
+    changed = copy.copy(tree)
+    changed[way[0]] = with_another(tree[way[0]], way[1:], value)
+    return changed
+
+
+def test_info_says_of_no_crafted_file_that_it_is_a_bug(model, monkeypatch):
+    from skinensemble.cli import info
+    from skinensemble.persistence import container
+
+    sound = container.read_container(model)
+    for way in places(sound.config):
+        for value in (None, [], {}, 5, "x", [5], [[]], [["a"]], {"array": []}, {"tuple": 5}):
+            other = dataclasses.replace(sound, config=with_another(sound.config, way, value))
+            monkeypatch.setattr(container, "read_container", lambda path, other=other: other)
+            with contextlib.suppress(ModelFileError):
+                assert info._text(info.describe(str(model)))
+
+
+def test_info_shows_nothing_that_a_terminal_obeys(model, monkeypatch, capsys):
+    from skinensemble.persistence import container
+
+    sound = container.read_container(model)
+    versions = {"type": "dict", "keras": "\x1b]0;title\x07"}
+    crafted = dataclasses.replace(sound, config=sound.config | {"versions": versions})
+    monkeypatch.setattr(container, "read_container", lambda path: crafted)
+    assert main(["info", str(model)]) == 0
+    assert r"keras \x1b]0;title\x07" in capsys.readouterr().out
+    crafted = dataclasses.replace(sound, config={"root": {"type": "\x1b[2J"}})
+    assert main(["predict", str(model), __file__]) == 1
+    assert r"it holds a \x1b[2J, not a cascade" in capsys.readouterr().err
+    crafted = dataclasses.replace(sound, config={"root": []})
+    assert main(["predict", str(model), __file__]) == 1
+    assert "file.root – [] is of the wrong type" in capsys.readouterr().err
 
 
 def test_predict_restates_for_a_prevalence(model, images, capsys):
