@@ -11,6 +11,7 @@ from PIL import Image
 from skinensemble.exceptions import InputError, check_choice, message
 from skinensemble.images._pixels import from_pil
 from skinensemble.images._problems import Unreadable
+from skinensemble.images._structure import MAX_PIXELS
 
 FITS = ("crop", "pad", "squash")
 
@@ -76,8 +77,11 @@ def checked_size(size: int | Sequence[int]) -> tuple[int, int]:
     if not good or any(not isinstance(one, Integral) or one < 1 for one in pair):  # type: ignore[union-attr]
         why = "it is neither a positive int nor (height, width)"
         raise InputError(message("size", repr(size), why, "pass e.g. 224 or (224, 224)"))
-    height, width = pair  # type: ignore[misc]
-    return int(height), int(width)
+    height, width = map(int, pair)  # type: ignore[arg-type]
+    if height * width > MAX_PIXELS:
+        why = f"more than {MAX_PIXELS / 1e6:.0f} million pixels"
+        raise InputError(message("size", repr(size), why, "pass e.g. 224 or (224, 224)"))
+    return height, width
 
 
 def check_fit(fit: str) -> None:

@@ -103,6 +103,12 @@ def test_bad_size(size):
         fit_image(ramps(20, 20), size)
 
 
+@pytest.mark.parametrize("size", [10**6, (10**9, 1)])
+def test_a_size_that_no_image_may_have(size):
+    with pytest.raises(InputError, match=r"size: .* – more than 100 million pixels – pass e\.g\."):
+        fit_image(ramps(20, 20), size)
+
+
 def test_bad_fit_and_bad_image():
     with pytest.raises(InputError, match=r"fit: 'stretch' – not one of 'crop', 'pad', 'squash' – "):
         fit_image(ramps(20, 20), 8, "stretch")
