@@ -8,7 +8,19 @@ from pathlib import Path
 
 from skinensemble.exceptions import InputError, message
 
-__all__ = ["exists", "expanded", "first_same", "is_file", "is_folder", "refuse_path"]
+__all__ = [
+    "AS_IMAGE",
+    "exists",
+    "expanded",
+    "first_same",
+    "is_content",
+    "is_file",
+    "is_folder",
+    "refuse_path",
+]
+
+AS_IMAGE = "pass the path, or PIL's Image.open(BytesIO(content)), in a list"
+"""What to do about the content of a file where its path is expected."""
 
 
 def expanded(path: str | os.PathLike) -> Path:
@@ -66,7 +78,14 @@ def _identity(path: str | os.PathLike) -> object:
 def refuse_path(X) -> None:
     """Raise InputError where one path stands for a list of images: its letters would be counted."""
     if isinstance(X, str | bytes | os.PathLike):
-        folder = is_folder(os.fsdecode(X))
-        remedy = "pass a list of the files in it" if folder else "pass [path]"
-        why = "one path; a list of images is expected"
-        raise InputError(message("images", repr(X), why, remedy))
+        why, remedy = "one path; a list of images is expected", "pass [path]"
+        if is_content(X):
+            why, remedy = "one file's content; a list of images is expected", AS_IMAGE
+        elif is_folder(os.fsdecode(X)):
+            remedy = "pass a list of the files in it"
+        raise InputError(message("images", f"{X!r:.200}", why, remedy))
+
+
+def is_content(path: object) -> bool:
+    """Tell whether what should be a path is what was read from the file."""
+    return isinstance(path, bytes) and (b"\0" in path or len(path) > 4096)

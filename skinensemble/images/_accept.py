@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from skinensemble._paths import refuse_path
+from skinensemble._paths import AS_IMAGE, is_content, refuse_path
 from skinensemble.exceptions import InputError, message
 from skinensemble.images._files import header_was_read, open_regular, reason_of, remember_header
 from skinensemble.images._headers import check_size, open_image
@@ -112,7 +112,8 @@ def _accept_list(images: Sequence) -> Accepted:
     problems: list[ImageProblem] = []
     _check_scale([np.asarray(one) for one in images if _is_array(one)])
     for index, one in enumerate(images):
-        path = os.fsdecode(one) if isinstance(one, str | bytes | os.PathLike) else None
+        named = isinstance(one, str | bytes | os.PathLike) and not is_content(one)
+        path = os.fsdecode(one) if named else None
         names.append(f"image {index}" if path is None else path)
         try:
             items.append(_accept_one(one) if path is None else _accept_path(path))
@@ -142,6 +143,8 @@ def _accept_path(path: str) -> str:
 def _accept_one(one: Any) -> np.ndarray:
     if isinstance(one, Image.Image):
         return np.array(from_pil(one))
+    if is_content(one):
+        raise Unreadable("the content of a file, not its path", AS_IMAGE)
     if not _is_array(one):
         shown = f"{repr(one)[:40]} of type {type(one).__name__}, not an image"
         raise Unreadable(shown, "pass a path, an array or a PIL image")

@@ -194,6 +194,18 @@ def test_one_bare_path_object(tmp_path):
         as_images(tmp_path / "a.jpg")
 
 
+def test_the_content_of_files_is_no_path(encode, lesion):
+    content = encode(lesion, "PNG") * 99
+    with pytest.raises(InputError, match=r"one file's content; a list .* – pass the path, or PIL"):
+        as_images(content)
+    with pytest.raises(ImageReadError) as caught:
+        as_images([content, b"a.png"])
+    (first, second) = caught.value.problems
+    assert (first.name, first.problem) == ("image 0", "the content of a file, not its path")
+    assert (second.name, second.problem) == ("a.png", "there is no such file")
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize("wrap", [np.stack, list])
 def test_bad_values_name_their_images(wrap):
     images = [np.full((9, 9, 3), 100.0) for _ in range(6)]
