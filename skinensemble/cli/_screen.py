@@ -43,9 +43,10 @@ _WORDS = {
     "lower min_share; with folder= what was finished": "lower --min-share; what was finished",
     "or go on with the same folder": "or go on with the same --output",
 }
+# What stands in a path is no word of ours.
 _PARAMETER = re.compile(
-    r"""\b(cv|engine|epochs|groups|image_size|max_skipped|min_sensitivity|min_accuracy|on_error"""
-    r"""|other|precision|report|voting)=(?:lesion_ids\b|(?:['"]([^'"]*)['"]|([\w.]+)))"""
+    r"""(?<![\w/\\.-])(cv|engine|epochs|groups|image_size|max_skipped|min_sensitivity|min_accuracy|on_error"""
+    r"""|other|precision|report|voting)=(?:lesion_ids\b|(?:['"]([^'"]*)['"]|(\w+(?:\.\d+)?)))(?![\w/\\]|\.\w)"""
 )
 
 
@@ -63,7 +64,7 @@ def spoken(text: str) -> str:
         return " ".join(filter(None, (f"--{name}", match[2], match[3])))
 
     for call, words in _WORDS.items():
-        text = text.replace(call, words)
+        text = re.sub(rf"(?<![/\\]){re.escape(call)}(?![/\\\w])", words, text)
     return _PARAMETER.sub(option, text)
 
 

@@ -12,7 +12,7 @@ import pytest
 import skinensemble
 from skinensemble import cli
 from skinensemble.cli import main
-from skinensemble.cli._screen import columns, print_json, progress_on_stderr
+from skinensemble.cli._screen import columns, print_json, progress_on_stderr, spoken
 
 HEAVY = ("tensorflow", "keras", "sklearn")
 
@@ -151,3 +151,12 @@ def test_progress_goes_to_stderr_or_nowhere(capsys):
         print("never seen")
     streams = capsys.readouterr()
     assert (streams.out, streams.err) == ("", "working\n")
+
+
+@pytest.mark.parametrize(
+    "path", ["/data/epochs=10/a.jpg", "a/epochs=10.jpg", "epochs=10/a.jpg", "/x/min_members/cv=3/a"]
+)
+def test_paths_in_messages_stay_as_they_are(path):
+    assert (
+        spoken(f"image: {path} – no – pass epochs=10.") == f"image: {path} – no – pass --epochs 10."
+    )
