@@ -168,18 +168,20 @@ class ImageIndex:
 
     def _walk(self, folder: str, *, deep: bool = True) -> Iterator[str]:
         """Yield the images of a folder, relative to the root, with one listing for each folder."""
-        for entry in entries_of(self.path(folder) if folder else self.root):
-            name = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith("."):
-                continue
-            if entry.is_symlink():
-                if self._accept_link(entry, name, deep):
+        left = [folder]
+        while left:
+            at = left.pop()
+            for entry in entries_of(self.path(at) if at else self.root):
+                name = f"{at}/{entry.name}" if at else entry.name
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_symlink():
+                    if self._accept_link(entry, name, deep):
+                        yield name
+                elif entry.is_dir(follow_symlinks=False):
+                    left += [name] if deep else []
+                elif self._accept_file(name) and entry.is_file(follow_symlinks=False):
                     yield name
-            elif entry.is_dir(follow_symlinks=False):
-                if deep:
-                    yield from self._walk(name)
-            elif self._accept_file(name) and entry.is_file(follow_symlinks=False):
-                yield name
 
     def _accept_file(self, name: str) -> bool:
         stem, ending = posixpath.splitext(name)

@@ -80,7 +80,10 @@ def near_copies(images: Any, *, min_correlation: float = 0.99) -> list[NearCopy]
     [(2, 4)]
     """
     check_correlation(min_correlation)
-    rows, thumbnails = _thumbnails(as_images(images))
+    source = as_images(images)
+    if not len(source):  # nothing was chosen from another
+        return []
+    rows, thumbnails = _thumbnails(source)
     found: dict[tuple[int, int], float] = {}
     for first, second, correlation in _alike(thumbnails, float(min_correlation)):
         pair = int(rows[first]), int(rows[second])

@@ -259,3 +259,17 @@ def test_files_that_cannot_be_compared(own, monkeypatch):
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
     with pytest.raises(DatasetError, match=r"2 × file that cannot be read .*\(Permission denied\)"):
         load_image_folder(own)
+
+
+def test_folders_as_deep_as_a_path_may_be_long(own):
+    folders = [own / "nv" / "/".join("d" * depth) for depth in range(1, 1201)]
+    for folder in folders:
+        folder.mkdir()
+    image = folders[-1] / "p4_c.jpg"
+    image.touch()
+    try:
+        assert len(load_image_folder(own).images) == 13
+    finally:  # pytest could not remove them
+        image.unlink()
+        for folder in reversed(folders):
+            folder.rmdir()

@@ -8,7 +8,7 @@ from PIL import Image
 
 from skinensemble.datasets import load_ham10000, make_lesions
 from skinensemble.exceptions import InputError
-from skinensemble.images import dihedral, near_copies
+from skinensemble.images import as_images, dihedral, near_copies
 
 
 def again(image: np.ndarray, quality: int = 75, side: int | None = None) -> np.ndarray:
@@ -93,3 +93,8 @@ def test_ham10000_has_one_photograph_under_two_names(ham10000):
     assert [{data.frame["image_id"][row] for row in pair} for pair in pairs] == [
         {"ISIC_0025226", "ISIC_0030074"}
     ]
+
+
+def test_no_images_have_no_copies():
+    images = make_lesions(2, random_state=0).images
+    assert near_copies(as_images(images)[[]]) == []
