@@ -124,6 +124,10 @@ class ImageIndex:
         if fault:
             return "", "unsafe path", fault
         found = self._look_up(relative)
+        key = relative.casefold()
+        # A whole name means that file, also where it is the id of another, as of a.jpg.png.
+        whole = [file for file in found if key in (file.casefold(), names_of(file)[1].casefold())]
+        found = whole if len(whole) == 1 else found
         if len(found) == 1:
             return found[0], "", ""
         if found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ _FOREIGN = {
     b"\xfe\xff": "UTF-16 text",
     b"<": "an HTML or XML page",
 }
+# More letters than a header has.
+_FIRST = 2**16
 _SAVE_AS = "save it as comma-separated text in UTF-8"
 
 
@@ -132,7 +135,8 @@ def _text(path: Path) -> str:
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the cells of each row."""
-    first = text.lstrip().split("\n", 1)[0]
+    # What is in quotes says nothing, and lines may end as on an old Mac.
+    first = re.split("[\r\n]", re.sub('"[^"]*"?', "", text[:_FIRST].lstrip()), maxsplit=1)[0]
     delimiter = next((d for d in ("\t", ",", ";") if d in first), ",")
     # Strict: a quote that is never closed would swallow the rows after it.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)

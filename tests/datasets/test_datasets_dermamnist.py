@@ -45,6 +45,11 @@ def test_splits_and_codes(derma, split):
     assert bunch.images.flags.writeable
 
 
+def test_the_case_of_the_ending_says_nothing(derma):
+    with pytest.warns(UserWarning, match="shares lesions"):
+        assert len(load_dermamnist(derma.rename(derma.with_name("X.NPZ"))).images) == 14
+
+
 @pytest.mark.parametrize("size", [28, 64, 224])
 def test_a_folder_and_a_size(tmp_path, size):
     for side in (28, 64, 224):

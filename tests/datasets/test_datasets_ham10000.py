@@ -292,6 +292,19 @@ def test_paths_that_are_not_followed(tmp_path, reference, kind, detail):
     assert all(Path(image).parent == images for image in bunch.images)
 
 
+@pytest.mark.parametrize("name", ["pair.jpg", "images/Pair.JPG", "pair.jpg.png"])
+def test_a_whole_name_means_that_file(tmp_path, name):
+    root = write_ham(tmp_path, n=40)
+    touch(root / "images", ["pair.jpg", "pair.jpg.png"])
+    rows = ham_rows(40)
+    rows[5] = f"HAM_2,{name},bkl,histo,50,male,back"
+    write_ham(root, rows, n=40)
+    with pytest.warns(UserWarning, match="2 × image without a row"):
+        bunch = load_ham10000(root, on_error="skip")
+    wanted = "pair.jpg.png" if name.endswith("png") else "pair.jpg"
+    assert Path(bunch.images[5]).name == wanted
+
+
 def test_nothing_but_the_table_is_opened(tmp_path):
     root = write_ham(tmp_path / "ham", n=40)
     touch(tmp_path / "secret", ["a.jpg"])

@@ -20,8 +20,9 @@ from skinensemble.exceptions import DatasetError
         b'"image"\t"dx"\n"a"\t"mel"\n"b"\t"nv"',
         b"Image ; DX\n a ;mel\n\n;\nb; nv\n",
         b"image,dx\ra,mel\rb,nv\r",
+        b'image;"dx"\ra;"mel"\rb;nv\r',
     ],
-    ids=["plain", "BOM and CRLF", "quoted tabs without end", "semicolons, blanks", "old Mac"],
+    ids=["plain", "BOM and CRLF", "quoted tabs", "semicolons, blanks", "old Mac", "old Excel"],
 )
 def test_every_kind_of_table_is_read_alike(tmp_path, data):
     path = tmp_path / "table"
@@ -29,6 +30,12 @@ def test_every_kind_of_table_is_read_alike(tmp_path, data):
     table = read_table(path)
     assert table.columns == {"image": ["a", "b"], "dx": ["mel", "nv"]}
     assert not table.ragged
+
+
+@pytest.mark.parametrize("data", [b'image;"age, y"\na;"1,5"\n', b'image;"age, y"\ra;1,5\r'])
+def test_commas_that_separate_nothing(tmp_path, data):
+    (tmp_path / "table").write_bytes(data)
+    assert read_table(tmp_path / "table").columns == {"image": ["a"], "age, y": ["1,5"]}
 
 
 def test_lines_are_those_of_the_file(tmp_path):
