@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,17 @@ def ham10000() -> Path:
 def imagenet_weights() -> Path:
     """The folder of ImageNet weights for keras.applications networks without top."""
     return _folder("SKINENSEMBLE_WEIGHTS", _SHARED / "weights")
+
+
+@pytest.fixture
+def ordinary():
+    """A folder of one who may not do everything; the test runs as its owner."""
+    superuser = hasattr(os, "geteuid") and os.geteuid() == 0
+    if superuser:
+        os.seteuid(65534)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+    finally:
+        if superuser:
+            os.seteuid(0)

@@ -273,3 +273,17 @@ def test_folders_as_deep_as_a_path_may_be_long(own):
         image.unlink()
         for folder in reversed(folders):
             folder.rmdir()
+
+
+@pytest.mark.parametrize("loader", LOADERS.values(), ids=LOADERS)
+def test_what_is_out_of_reach(loader, ordinary, monkeypatch):
+    inside = ordinary / "locked" / "data"
+    for code in ("mel", "nv"):
+        touch(inside / code, ["a.jpg"])
+    monkeypatch.chdir(inside)
+    inside.parent.chmod(0)
+    try:
+        with pytest.raises(DatasetError, match=r"there is no such f|cannot be listed"):
+            loader(str(inside))
+    finally:
+        inside.parent.chmod(0o700)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -115,7 +117,18 @@ def test_the_oldest_leave():
 
 
 def test_threads_count_an_image_once():
-    images = LastDecoded(2**20)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda k: images.get(k % 3, lambda: np.zeros(8, np.uint8)), range(600)))
-    assert images._nbytes == 24
+    class Slow(np.ndarray):
+        @property
+        def nbytes(self):
+            time.sleep(0.05)  # between the question whether it is there and its coming
+            return 8
+
+    images, both = LastDecoded(2**20), Barrier(2)
+
+    def make():
+        both.wait(60)
+        return np.zeros(8, np.uint8).view(Slow)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: images.get("one", make), range(2)))
+    assert images._nbytes == 8

@@ -263,14 +263,10 @@ def test_targets_that_cannot_be(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["loop", "pipe"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write in any folder")
-def test_a_folder_that_may_only_be_read(tmp_path):
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(SaveError, match="no right to write in"):
-            write_container(tmp_path / "model.h5", {}, {})
-    finally:
-        tmp_path.chmod(0o700)
+def test_a_folder_that_may_only_be_read(ordinary):
+    ordinary.chmod(0o500)
+    with pytest.raises(SaveError, match="no right to write in"):
+        write_container(ordinary / "model.h5", {}, {})
 
 
 def test_a_failed_save_does_not_touch_a_damaged_old_file(tmp_path):
