@@ -88,7 +88,12 @@ def join_lesions(groups: Any, pairs: Iterable[Sequence]) -> np.ndarray:
     from scipy.sparse.csgraph import connected_components
 
     names = as_lesions(range(groups) if isinstance(groups, Integral) else groups)
-    rows = np.array([(pair[0], pair[1]) for pair in pairs], dtype=np.intp).reshape(-1, 2)
+    pairs = [tuple(pair)[:2] for pair in pairs]
+    odd = [pair for pair in pairs if [isinstance(row, Integral) for row in pair] != [True, True]]
+    if odd:
+        why, remedy = "not two whole numbers", "pass the rows of the images"
+        raise InputError(message("pairs", f"{odd[0]!r:.60}", why, remedy))
+    rows = np.array(pairs, dtype=np.intp).reshape(-1, 2)
     wrong = rows[(rows < 0) | (rows >= len(names))].tolist()
     if wrong:
         why, remedy = f"there are {len(names)} images", "pass those of these images"

@@ -85,3 +85,9 @@ def test_lesions_may_be_unknown():
 def test_a_pair_of_other_images(pair, row):
     with pytest.raises(InputError, match=f"pairs: row {row} – there are 4 images – pass those"):
         join_lesions(4, [pair])
+
+
+@pytest.mark.parametrize("pair", [(1,), ("a", "b"), (0.9, 1.9), "ab"])
+def test_pairs_are_two_rows(pair):
+    with pytest.raises(InputError, match=r"pairs: .* – not two whole numbers – pass the rows of"):
+        join_lesions(4, [(0, 1), pair])
