@@ -21,6 +21,8 @@ _FINER = 4
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 # Images that are compared with all others at a time: 40 MB for ten thousand.
 _CHUNK = 1024
+# Nobody looks at more, and a thousand images of one rim are half a million.
+_MOST_PAIRS = 100_000
 
 
 class NearCopy(NamedTuple):
@@ -69,7 +71,7 @@ def near_copies(images: Any, *, min_correlation: float = 0.99) -> list[NearCopy]
     ImageReadError
         When images cannot be read; all are listed.
     InputError
-        When `min_correlation` is no number between 0 and 1.
+        When `min_correlation` is no number between 0 and 1, or more than 100,000 pairs reach it.
 
     Examples
     --------
@@ -88,6 +90,10 @@ def near_copies(images: Any, *, min_correlation: float = 0.99) -> list[NearCopy]
     for first, second, correlation in _alike(thumbnails, float(min_correlation)):
         pair = int(rows[first]), int(rows[second])
         found[pair] = max(found.get(pair, 0.0), correlation)
+        if len(found) > _MOST_PAIRS:
+            why = "no copies, but images that are much alike, such as by a wide rim"
+            remedy = "crop them, or ask for a higher correlation"
+            raise InputError(message("copies", f"more than {_MOST_PAIRS:,} pairs", why, remedy))
     return [NearCopy(*pair, found[pair]) for pair in sorted(found)]
 
 
@@ -123,6 +129,6 @@ def _alike(thumbnails: np.ndarray, least: float) -> Iterator[tuple[int, int, flo
         for start in range(0, len(seen), _CHUNK):
             # Whom they are compared with comes after them: the other way round is a view as well.
             found = seen[start : start + _CHUNK] @ upright[start:].T
-            for first, second in np.argwhere(found >= least):
-                if first < second:
-                    yield start + int(first), start + int(second), float(found[first, second])
+            pairs = np.argwhere(found >= least)
+            for first, second in pairs[pairs[:, 0] < pairs[:, 1]].tolist():
+                yield start + first, start + second, float(found[first, second])

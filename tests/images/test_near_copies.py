@@ -70,6 +70,15 @@ def test_a_correlation_that_is_none(lesions, wrong):
         near_copies(lesions[:2], min_correlation=wrong)
 
 
+def test_images_that_are_all_alike_are_refused():
+    rim = np.zeros((600, 32, 32, 3), np.uint8)
+    rim[:, 8:24, 8:24] = 180
+    rim[np.arange(600), 16, 16] = np.arange(600)[:, None] % 256
+    assert len(near_copies(rim[:20])) == 190
+    with pytest.raises(InputError, match=r"copies: more than 100,000 pairs – .* – crop them, or a"):
+        near_copies(rim)
+
+
 @pytest.mark.slow
 def test_of_two_thousand_lesions_all_copies_are_found_and_few_others():
     lesions = np.asarray(make_lesions(2000, images_per_lesion=1, size=64, random_state=1).images)
