@@ -110,8 +110,6 @@ def join_lesions(groups: Any, pairs: Iterable[Sequence]) -> np.ndarray:
 def content_digests(X) -> np.ndarray | None:
     """Return a 64-bit digest of the content of each sample, to recognise it later.
 
-    Numbers count as float32.
-
     Parameters
     ----------
     X : array-like of shape (n_samples, …), or an object with ``digests``
@@ -131,8 +129,8 @@ def content_digests(X) -> np.ndarray | None:
         rows = X.to_numpy() if hasattr(X, "to_numpy") else X
         if not isinstance(rows, np.ndarray) or rows.dtype == object:
             return None
-        # Numbers are the same whatever their type.
-        kind = "<f4" if rows.dtype.kind in "biuf" else rows.dtype
+        # Decimals are the same in whatever precision they are kept.
+        kind = "<f8" if rows.dtype.kind == "f" else rows.dtype
         digests = [_digest(row.astype(kind).tobytes()) for row in rows]
     return _as_numbers(digests)
 

@@ -23,6 +23,13 @@ def test_digests_tell_content_apart_and_recognise_it(kind):
     np.testing.assert_array_equal(content_digests(kind(X[::-1]))[::-1], digests)
 
 
+def test_decimals_are_the_same_in_whatever_precision_they_are_kept():
+    X = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    wide = X.astype(np.float64)
+    np.testing.assert_array_equal(content_digests(X), content_digests(wide))
+    assert (content_digests(wide) != content_digests(wide * (1 + 1e-12))).all()
+
+
 def test_digests_of_images_are_their_own():
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     source = as_images(images)

@@ -111,11 +111,11 @@ def test_features_that_were_computed_in_time_are_kept(monkeypatch):
     real = extractor._predict
 
     def slow(batch):
-        time.sleep(0.05)
+        CLOCK.now += 0.05
         return real(batch)
 
+    monkeypatch.setattr("skinensemble._deadline.time", CLOCK)
     monkeypatch.setattr(extractor, "_predict", slow)
-    extractor(as_images(images[:2]), FeatureStore())
     text = r"^time limit: 0\.15 s for the stage – over at the features of tiny_transfer – "
     with time_limit(0.15, "the stage"), pytest.raises(TimeLimitError, match=text):
         extractor(as_images(images), store)
