@@ -75,7 +75,7 @@ def test_a_function_takes_the_choices_with_it():
     ],
 )
 def test_choices_that_there_are_not(change, given, text):
-    with pytest.raises(InputError, match=text.replace("'openv", '"openv')):
+    with pytest.raises(InputError, match=text.replace("='openv", '="openv')):
         change(**given)
     assert get_config() == KERAS
 
