@@ -84,6 +84,7 @@ def test_the_cascade_of_another_search_is_not_replaced(search_args, searched, tm
     assert main([*command, str(tmp_path), "--force"]) == 0
 
 
+@pytest.mark.slow
 def test_what_is_fine_tuned_goes_on_within_a_training(search_args, tmp_path):
     tuned = ["--unfreeze", "1", "--views", "1", "--epochs", "1", "--units", "linear"]
     command = [*search_args, *tuned, "--quiet", "--hold-out", "0", "--output", str(tmp_path)]

@@ -55,7 +55,7 @@ def rows(extractor, images, **config):
         ("tiny_transfer", "avg"),
         ("tiny_transfer", None),
         pytest.param("mobilenet_v2_035", None, marks=pytest.mark.slow),
-        ("efficientnet_lite0", None),
+        pytest.param("efficientnet_lite0", None, marks=pytest.mark.slow),
     ],
 )
 def test_features_and_maps_agree_with_keras(name, pooling, images):

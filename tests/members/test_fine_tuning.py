@@ -372,6 +372,7 @@ def test_a_training_goes_on_where_it_stood(data, tmp_path):
 EARLY = {"patience": 2, "validation_fraction": 0.3, "epochs": 12, "learning_rate": 0.05}
 
 
+@pytest.mark.slow
 def test_early_stopping_goes_on_where_it_stood(data, tmp_path):
     # Labels without meaning: the validation loss is lowest soon.
     X, y = data[0], np.random.default_rng(0).permutation(data[1])
@@ -572,7 +573,7 @@ def test_views_are_the_eight_symmetries_of_the_square():
     assert dihedral(image, 0).tobytes() == image.tobytes()
 
 
-@pytest.mark.parametrize("unfreeze", [1, "all"])
+@pytest.mark.parametrize("unfreeze", [1, pytest.param("all", marks=pytest.mark.slow)])
 def test_views_may_be_nearer_and_in_another_light(data, plain, deep, passes, unfreeze):
     usual = plain if unfreeze == 1 else deep
     near = clone(usual).set_params(zoom=1.5, jitter=0.2, store=FeatureStore()).fit(*data[:2])

@@ -117,10 +117,18 @@ def test_a_step_of_training_changes_it_as_it_would_change_the_other(layer, optio
     "layers",
     [
         [keras.layers.Conv2D(6, 1, use_bias=False), keras.layers.BatchNormalization()],
-        [keras.layers.Conv2D(6, 1, strides=2), keras.layers.BatchNormalization(scale=False)],
-        [keras.layers.Conv2D(6, 3, padding="same", activation="relu")],
-        [keras.layers.Conv2D(6, (1, 3), use_bias=False)],
-        [keras.layers.Conv2D(8, 3, groups=2), keras.layers.BatchNormalization()],
+        *(
+            pytest.param(layers, marks=pytest.mark.slow)
+            for layers in (
+                [
+                    keras.layers.Conv2D(6, 1, strides=2),
+                    keras.layers.BatchNormalization(scale=False),
+                ],
+                [keras.layers.Conv2D(6, 3, padding="same", activation="relu")],
+                [keras.layers.Conv2D(6, (1, 3), use_bias=False)],
+                [keras.layers.Conv2D(8, 3, groups=2), keras.layers.BatchNormalization()],
+            )
+        ),
         [keras.layers.Conv2D(8, 1, groups=2), keras.layers.BatchNormalization()],
     ],
     ids=["pointwise", "strided", "no normalisation", "wide", "groups", "pointwise groups"],

@@ -79,6 +79,7 @@ class Clock:
 CLOCK = Clock()
 
 
+@pytest.mark.slow
 def test_fine_tuning_that_ran_out_of_time_goes_on_from_its_checkpoint(
     lesions, tmp_path, monkeypatch
 ):

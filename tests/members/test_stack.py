@@ -217,6 +217,7 @@ def test_no_more_networks_are_kept_than_their_features_are_worth(data, monkeypat
     assert not _stack._cache()
 
 
+@pytest.mark.slow
 def test_what_was_trained_with_a_network_is_let_go_of(monkeypatch):
     """Keras on TensorFlow kept the features of each, 32 MB here, as long as the process lived."""
     monkeypatch.setattr(_stack, "_MOST_BYTES", 0)
