@@ -35,8 +35,8 @@ class Verdict:
         What `p_malignant` had to reach, where the rule has a threshold; with a `prevalence` it is
         restated as the probability is.
     triage_votes, diagnosis_votes : dict of str to label
-        What each member would say alone, at the same threshold; the second is empty when the
-        procedure stopped. With an early exit, of the members that were asked.
+        What each member would say alone, at the same threshold or prevalence; the second is empty
+        when the procedure stopped. With an early exit, of the members that were asked.
     agreement : float
         Share of the triage members that vote for the decision; with an early exit, of those asked.
     referred : {"triage", "diagnosis"} or None

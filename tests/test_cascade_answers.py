@@ -69,6 +69,16 @@ def test_what_a_prevalence_changes_is_referred(referring):
     assert any(new.referred is None for new in same)
 
 
+def test_members_vote_at_the_prevalence_that_is_stated():
+    X, y, lesions = TABLE
+    stage = Stage([("linear", LogisticRegression(max_iter=500))], cv=3)
+    cascade = Cascade(stage, malignant=MALIGNANT, random_state=0).fit(X, y, groups=lesions)
+    for prevalence in (None, 0.01, 0.9):
+        verdicts = cascade.verdicts(FRESH[0], prevalence=prevalence)
+        # One member alone says what the cascade says.
+        assert {verdict.agreement for verdict in verdicts} == {1.0}
+
+
 def test_what_is_decided_is_right_more_often(plain, referring):
     X, y, _ = FRESH
     truth = np.isin(y, MALIGNANT)
@@ -139,6 +149,13 @@ def test_a_prevalence_is_that_of_the_weights_it_was_trained_with(tmp_path):
     for one in (cascade, load(tmp_path / "c.h5")):
         found = one.malignant_proba(FRESH[0], prevalence=0.02)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("one", ["a.jpg", np.array(["a.jpg"])[0]], ids=repr)
+@pytest.mark.parametrize("ask", ["predict", "predict_proba", "verdicts", "malignant_proba"])
+def test_one_path_is_no_list_of_images(plain, ask, one):
+    with pytest.raises(InputError, match=r"^images: .*a.jpg.* – one path; .* – pass \[path\]"):
+        getattr(plain, ask)(one)
 
 
 def test_hard_routing_shows_the_second_stage_only_what_was_found_malignant():

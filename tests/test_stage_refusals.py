@@ -90,6 +90,13 @@ def test_what_is_no_seed_is_refused_before_any_training(data, seed):
     assert notes == []
 
 
+@pytest.mark.parametrize("jobs", [0, 1.5, "two"])
+def test_what_is_no_number_of_processes_is_refused_before_any_training(data, jobs):
+    X, y, lesions = data
+    with pytest.raises(InputError, match=r"^n_jobs: .* – not a number of processes – pass None, 1"):
+        Stage([("one", Scripted("raise"))], n_jobs=jobs).fit(X, y, groups=lesions)
+
+
 def test_a_promise_that_cannot_be_proved_is_refused_before_any_training():
     X, y, lesions = lesion_table(60, codes=TWO)
     notes, book = notebook()

@@ -93,6 +93,17 @@ class BallotDecisions:
         types = self.diagnosis_.pool(ballots)
         return best_on_side(types, ballots, malignant, self.malignant_mask_)
 
+    def restated(self, ballots, prevalence):
+        """Return the ballots of the triage as they are for a prevalence.
+
+        Under a threshold, which is restated as the probabilities are, nothing changes.
+        """
+        if prevalence is None or hasattr(self.triage_.voting_, "threshold_"):
+            return ballots
+        sides, shares = self.triage_.pool(ballots), self.triage_.shares_
+        stated = _stated(prevalence, sides, self.triage_.voting_.prior(shares))
+        return restate(ballots.reshape(-1, 2), shares, stated).reshape(ballots.shape)
+
     def _sides(self, ballots, prevalence=None):
         """Probabilities of the sides, shape (n, 2), and whether the decision is malignant."""
         rule = self.triage_.voting_

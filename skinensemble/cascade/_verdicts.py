@@ -57,7 +57,7 @@ def _judge(
     ballots, asked = triage
     sides, malignant = cascade._sides(ballots, prevalence)
     threshold = cascade._threshold(ballots, prevalence)
-    votes = _heard(cascade.triage_.votes(ballots), asked)
+    votes = _heard(cascade.triage_.votes(cascade.restated(ballots, prevalence)), asked)
     # Whether it is sure is asked of the probabilities that the referral was learnt on.
     known, decided = cascade._sides(ballots)
     kept = accepted_sides(cascade.triage_referral_, known, decided, malignant)

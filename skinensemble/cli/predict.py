@@ -135,11 +135,19 @@ def _check_early_exit(args: argparse.Namespace) -> None:
 
 
 def _warn_of_prevalence(cascade, args: argparse.Namespace) -> None:
-    if args.prevalence is not None and cascade.triage_.calibration is None:
+    if args.prevalence is not None and not _is_calibrated(cascade.triage_.voting_):
         why = "the cascade is not calibrated, so what is restated was too high or too low before"
         remedy = "train it with --calibration platt or isotonic"
         text = message("--prevalence", args.prevalence, why, remedy)
         warnings.warn(text, UserWarning, stacklevel=2)
+
+
+def _is_calibrated(rule) -> bool:
+    from skinensemble.voting import CalibratedVote
+
+    while rule is not None and not isinstance(rule, CalibratedVote):
+        rule = getattr(rule, "base_", None)  # such as the pooling rule within a threshold
+    return rule is not None
 
 
 def _check_same_model(results: VerdictCsv, cascade, args: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples, has_fit_parameter
 
 from skinensemble._deadline import remaining
+from skinensemble._paths import refuse_path
 from skinensemble._threads import n_threads
 from skinensemble.committee._failures import MemberFailure, late_error, member_error
 from skinensemble.exceptions import (
@@ -59,6 +60,7 @@ def blamed(name: str, method: str, spared: tuple[type[Exception], ...]) -> Itera
 
 def prepare_all(members, X):
     """Let each member do its shared work on `X` once, and pass on what it makes of it."""
+    refuse_path(X)
     (X,) = indexable(X)
     steps = [_first_step(member) for member in members]
     if _num_samples(X) < n_threads() and all(hasattr(step, "accept") for step in steps):
@@ -79,6 +81,7 @@ def _prepare_at_once(members, X):
 
 def accept_all(members, X):
     """Let the members say what stands for `X`, such as images for paths; no network runs."""
+    refuse_path(X)
     (X,) = indexable(X)
     for first in map(_first_step, members):
         X = first.accept(X) if hasattr(first, "accept") else X

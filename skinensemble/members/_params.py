@@ -32,7 +32,7 @@ _RULES = {
     "patience": ("an integer, not negative, or None", lambda v: v is None or _whole(v, 0)),
     "weight_decay": ("not negative", lambda v: v >= 0),
     "warmup": ("not negative", lambda v: v >= 0),
-    "head_warmup": ("not negative", lambda v: v >= 0),
+    "head_warmup": ("a number of epochs", lambda v: not isinstance(v, bool) and v >= 0),
     "layer_decay": ("0 < factor ≤ 1", lambda v: 0 < v <= 1),
     "label_smoothing": ("0 ≤ share < 1", lambda v: 0 <= v < 1),
     "loss": (

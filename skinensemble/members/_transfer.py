@@ -85,7 +85,7 @@ validation_fraction, patience, callbacks, random_state, verbose
     warmup : float, default=0.5
         With `unfreeze`: epochs in which the learning rate rises to its highest.
     head_warmup : float, default=0.0
-        With `unfreeze`: epochs, of all, in which the head learns alone, so that what it begins with
+        With `unfreeze`: how many of the epochs the head learns alone, so that what it begins with
         does not distort the features of the backbone [6]_.
     layer_decay : float, default=1.0
         With `unfreeze`: factor by which the learning rate of the deepest trained layer is lower
@@ -372,6 +372,11 @@ validation_fraction, patience, callbacks, random_state, verbose
         if self._tunes and None not in (self.ema, self.patience):
             why = "early stopping keeps the best weights, not their average"
             raise InputError(message("parameters", "ema, patience", why, "pass one of them"))
+        epochs = self._resolved()["epochs"]
+        if self._tunes and self.head_warmup >= epochs:
+            why = f"of {epochs} epochs none is left to train more than the head"
+            remedy = "pass fewer, or unfreeze=None"
+            raise InputError(message("head_warmup", self.head_warmup, why, remedy))
         if self.checkpoint is not None and self._tunes:
             usable_folder(self.checkpoint, "checkpoint")
 

@@ -65,6 +65,10 @@ class CheckedStage:
             remedy = 'pass pairs, such as ("resnet50", TransferClassifier("resnet50"))'
             shown = first_few(odd, show=lambda one: f"{one!r:.60}")
             raise InputError(message("members", shown, why, remedy))
+        jobs = self.n_jobs
+        if jobs is not None and (not isinstance(jobs, (int, np.integer)) or jobs == 0):
+            why, remedy = "not a number of processes", "pass None, 1, 2 …, or -1 for all cores"
+            raise InputError(message("n_jobs", f"{jobs!r:.60}", why, remedy))
         self._validate_names([name for name, _ in self.members])
         mute = [name for name, member in self.members if not hasattr(member, "predict_proba")]
         if mute:

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skinensemble import load
+from skinensemble import CalibratedVote, ThresholdVote, load
 from skinensemble.cli import main
+from skinensemble.cli.predict import _is_calibrated
 from skinensemble.exceptions import InputError, ModelFileError
+from skinensemble.voting import resolve_voting_rule
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -277,6 +279,18 @@ def test_predict_restates_for_a_prevalence(model, images, capsys):
     for text in ("3", "abc"):
         assert main(["predict", str(model), *images, "--prevalence", text]) == 2
         assert f"'{text}' is neither a share between 0 and 1 nor est" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [("soft", False), (ThresholdVote(), False), (ThresholdVote(CalibratedVote()), True)],
+    ids=str,
+)
+def test_a_calibration_is_found_within_a_threshold(rule, expected):
+    p = np.linspace(0.01, 0.99, 200)
+    ballots = np.stack([1 - p, p], axis=1)[:, None]
+    fitted = resolve_voting_rule(rule).fit(ballots, (p > 0.4).astype(int))
+    assert _is_calibrated(fitted) == expected
 
 
 def test_engines_are_chosen_by_option(model, images, capsys, monkeypatch):
