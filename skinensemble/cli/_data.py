@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import warnings
 from dataclasses import dataclass
+from os import DirEntry
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,18 @@ def files_of(args: argparse.Namespace) -> list[str]:
     return list(filter(None, (args.data, args.groundtruth, args.lesions, *weights)))
 
 
-def load_data(args: argparse.Namespace) -> Data:
+def load_data(args: argparse.Namespace, *, fewest_classes: int = 2) -> Data:
     """Read the tables, decode every image once, and return those that can be used.
+
+    Parameters
+    ----------
+    args : Namespace
+    fewest_classes : {1, 2}, default=2
+        How many class folders there must be. One is enough to judge by.
+
+    Returns
+    -------
+    Data
 
     Raises
     ------
@@ -124,20 +135,20 @@ def load_data(args: argparse.Namespace) -> Data:
     DatasetError, ImageReadError
         When tables, folders or images are bad; all problems are listed.
     """
-    kind = _format(args)
+    kind = _format(args, fewest_classes)
     foreign = [f"--{name}" for name, of in _ONLY.items() if kind not in of and getattr(args, name)]
     if foreign:
         why = f"the data are read as {kind}, which takes no such option"
         raise InputError(
             message("option", first_few(foreign), why, "leave it out, or set --format")
         )
-    bunch = _read(kind, args)
+    bunch = _read(kind, args, fewest_classes)
     _check_join(bunch.groups, args.join_copies)
     data = _check(Data(bunch.images, bunch.target, bunch.groups), args)
     return data if args.join_copies is None else _join_copies(data, args.join_copies)
 
 
-def _read(kind: str, args: argparse.Namespace):
+def _read(kind: str, args: argparse.Namespace, fewest_classes: int):
     from skinensemble import datasets
 
     path = args.data
@@ -157,11 +168,13 @@ def _read(kind: str, args: argparse.Namespace):
             path, args.groundtruth, lesions_csv=args.lesions, other=other, **policy
         )
     if kind == "folder":
-        return datasets.load_image_folder(path, groups=args.lesions, **policy)
+        folders = _folders(expanded(path))
+        classes = folders if len(folders) == fewest_classes == 1 else None
+        return datasets.load_image_folder(path, groups=args.lesions, classes=classes, **policy)
     return datasets.load_dermamnist(path, args.split or "train")
 
 
-def _format(args: argparse.Namespace) -> str:
+def _format(args: argparse.Namespace, fewest_classes: int) -> str:
     if args.format != "auto":
         return args.format
     if args.groundtruth is not None:
@@ -169,7 +182,7 @@ def _format(args: argparse.Namespace) -> str:
     path = expanded(args.data)
     if not exists(path):
         raise DatasetError(message("data", path, "there is no such file", "check the path"))
-    found = _folder_format(path) if is_folder(path) else _file_format(path)
+    found = _folder_format(path, fewest_classes) if is_folder(path) else _file_format(path)
     if found is None:
         why = "neither HAM10000, nor DermaMNIST, nor a folder with one subfolder per diagnosis"
         remedy = "pass --format, or --groundtruth for images of the ISIC challenges"
@@ -183,14 +196,21 @@ def _file_format(path: Path) -> str | None:
     return "ham10000" if path.suffix.lower() in _TABLES else None
 
 
-def _folder_format(path: Path) -> str | None:
+def _folder_format(path: Path, fewest_classes: int) -> str | None:
+    for mark, kind in _MARKS.items():
+        if any(is_file(entry) and entry.name.lower().startswith(mark) for entry in _entries(path)):
+            return kind
+    return "folder" if len(_folders(path)) >= fewest_classes else None
+
+
+def _folders(path: Path) -> list[str]:
+    return [entry.name for entry in _entries(path) if is_folder(entry)]
+
+
+def _entries(path: Path) -> list[DirEntry[str]]:
     from skinensemble.datasets._files import entries_of
 
-    entries = [entry for entry in entries_of(path) if not entry.name.startswith(".")]
-    for mark, kind in _MARKS.items():
-        if any(is_file(entry) and entry.name.lower().startswith(mark) for entry in entries):
-            return kind
-    return "folder" if sum(is_folder(entry) for entry in entries) > 1 else None
+    return [entry for entry in entries_of(path) if not entry.name.startswith(".")]
 
 
 def _other(text: str | None) -> str | dict[str, str]:

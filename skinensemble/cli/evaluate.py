@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from skinensemble.report import evaluate
 
     cascade = load_cascade(args)
-    data = load_data(args)
+    data = load_data(args, fewest_classes=1)
     with progress_on_stderr():
         report = evaluate(cascade, data.images, data.target, groups=data.groups)
     if args.json:

@@ -272,6 +272,13 @@ def test_evaluate_prints_a_report_and_says_which_images_were_trained_on(model, f
     assert any("flatter" in note for note in report["notes"])
 
 
+def test_evaluate_judges_images_of_one_diagnosis(model, folder, tmp_path, capsys):
+    shutil.copytree(folder / "mel", tmp_path / "mel")
+    assert main(["evaluate", str(model), str(tmp_path), "--lesions", r"lesion_\d+"]) == 0
+    assert main(["train", str(tmp_path), "--output", str(tmp_path / "c.h5")]) == 1
+    assert "nor a folder with one subfolder per diagnosis" in capsys.readouterr().err
+
+
 def test_evaluate_says_what_it_does_not_know_of_lesions(model, folder, capsys):
     assert main(["evaluate", str(model), str(folder)]) == 0
     out, err = capsys.readouterr()
