@@ -21,7 +21,9 @@ __all__ = [
     "add_hold_out",
     "add_malignant",
     "add_networks",
+    "add_promise",
     "check_malignant",
+    "confidence_of",
     "hold_out",
     "judge_aside",
     "number_or_name",
@@ -62,6 +64,25 @@ def add_malignant(group) -> None:
         metavar="CODE[,CODE…]",
         help="diagnoses that count as malignant (default: akiec,bcc,mel)",
     )
+
+
+def add_promise(group, note: str = "") -> None:
+    """Add ``--min-sensitivity`` and ``--confidence``."""
+    group.add_argument(
+        "--min-sensitivity",
+        type=float,
+        metavar="SHARE",
+        help="certify that at least this share of the malignant lesions is found, such as 0.95"
+        + note,
+    )
+    group.add_argument("--confidence", type=float, help="confidence of that (default: 0.95)")
+
+
+def confidence_of(args: argparse.Namespace, *, promised: bool) -> float:
+    """Return the confidence of a promise; refuse one where nothing is promised."""
+    if args.confidence is not None and not promised:
+        raise UsageError("--confidence is for a promise: add --min-sensitivity")
+    return 0.95 if args.confidence is None else args.confidence
 
 
 def add_hold_out(group) -> None:

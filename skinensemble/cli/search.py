@@ -12,7 +12,9 @@ from skinensemble.cli._aside import (
     add_hold_out,
     add_malignant,
     add_networks,
+    add_promise,
     check_malignant,
+    confidence_of,
     hold_out,
     judge_aside,
     number_or_name,
@@ -127,16 +129,7 @@ def _add_halving(group) -> None:
 
 
 def _add_decision(group) -> None:
-    group.add_argument(
-        "--min-sensitivity",
-        type=float,
-        metavar="SHARE",
-        help="certify that at least this share of the malignant lesions is found, such as 0.95; of"
-        " members chosen on the same votes, a little too good",
-    )
-    group.add_argument(
-        "--confidence", type=float, default=0.95, help="confidence of that (default: 0.95)"
-    )
+    add_promise(group, "; of members chosen on the same votes, a little too good")
     add_malignant(group)
 
 
@@ -238,10 +231,11 @@ def _voting(args: argparse.Namespace):
     from skinensemble.thresholds import lesions_needed
     from skinensemble.voting import ThresholdVote
 
+    confidence = confidence_of(args, promised=args.min_sensitivity is not None)
     if args.min_sensitivity is None:
         return "greedy"
-    lesions_needed(args.min_sensitivity, args.confidence)
-    promise = {"min_sensitivity": args.min_sensitivity, "confidence": args.confidence}
+    lesions_needed(args.min_sensitivity, confidence)
+    promise = {"min_sensitivity": args.min_sensitivity, "confidence": confidence}
     return ThresholdVote("greedy", **promise)
 
 

@@ -8,7 +8,9 @@ from skinensemble.cli._aside import (
     add_hold_out,
     add_malignant,
     add_networks,
+    add_promise,
     check_malignant,
+    confidence_of,
     hold_out,
     judge_aside,
     number_or_name,
@@ -98,15 +100,7 @@ def _add_decision_options(group) -> None:
         default="soft",
         help="hard: the second stage looks only at what the first found malignant (default: soft)",
     )
-    group.add_argument(
-        "--min-sensitivity",
-        type=float,
-        metavar="SHARE",
-        help="certify that at least this share of the malignant lesions is found, such as 0.95",
-    )
-    group.add_argument(
-        "--confidence", type=float, default=0.95, help="confidence of that (default: 0.95)"
-    )
+    add_promise(group)
     add_malignant(group)
 
 
@@ -177,7 +171,9 @@ def _build(args: argparse.Namespace):
     voting = args.voting or ("soft" if args.min_sensitivity is None else "threshold")
     for rule in filter(None, (voting, args.diagnosis_voting)):
         resolve_voting_rule(rule)
-    lesions_needed(args.min_sensitivity or 0.95, args.confidence)
+    promised = args.min_sensitivity is not None or voting == "threshold"
+    confidence = confidence_of(args, promised=promised)
+    lesions_needed(args.min_sensitivity or 0.95, confidence)
     if args.refer is not None:
         resolve_referral(args.refer)
     refuse_idle(args, ("views", "checkpoint"), [args.unfreeze])
@@ -188,7 +184,7 @@ def _build(args: argparse.Namespace):
         voting=voting,
         diagnosis_voting=args.diagnosis_voting,
         min_sensitivity=args.min_sensitivity,
-        confidence=args.confidence,
+        confidence=confidence,
         weights=dict(args.weights),
         calibration=args.calibration,
         refer=args.refer,

@@ -128,6 +128,7 @@ def test_a_certified_cascade_of_fewer_members(search_args, searched, tmp_path, c
         (["--loss", "foo"], 2, r"--loss is for fine-tuning: add --unfreeze"),
         (["--views", "3", "--unfreeze", "none,0"], 2, r"--views is for fine-tuning: add --unf"),
         (["--mixup", "0.2"], 2, r"--mixup is for fine-tuning: add --unfreeze"),
+        (["--confidence", "0.9"], 2, r"--confidence is for a promise: add --min-sensitivity"),
         (["--scoring", "f1"], 2, r"scoring: 'f1' – not a score"),
         (["--finalists", "0"], 2, r"--finalists: '0' is not 1 or more"),
         (["--min-share", "2"], 2, r"--min-share: '2' is not a share above 0, and 1 at most"),

@@ -61,6 +61,11 @@ def test_what_is_for_fine_tuning_needs_it(train_args, idle, capsys):
     assert f"{idle[0]} is for fine-tuning: add --unfreeze" in capsys.readouterr().err
 
 
+def test_a_confidence_needs_a_promise(train_args, capsys):
+    assert main([*train_args, "--confidence", "0.9"]) == 2
+    assert "--confidence is for a promise: add --min-sensitivity" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("3", 3), ("0.4", 0.4), ("all", "all"), ("block_9_add", "block_9_add")]
 )
