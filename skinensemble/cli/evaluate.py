@@ -73,4 +73,4 @@ def check_model(args: argparse.Namespace) -> None:
     kind = State(container.config, container, {}, "file").nested("root").raw("type", str)
     if kind != "Cascade":
         why = f"it holds a {kind}, not a cascade"
-        raise ModelFileError(message("cannot use", args.model, why, "pass a file of train"))
+        raise ModelFileError(message("cannot use", args.model, why, "pass a saved cascade"))
