@@ -42,7 +42,7 @@ class ProbabilityChecker(doctest.OutputChecker):
     """Compares probabilities as such: their digits depend on the machine that trained."""
 
     # As a verdict writes them, small ones with their power of ten.
-    probability = re.compile(r"(\bp (?:malignant )?= )(?:[01]\.\d{3}|\d\.\de-\d+)")
+    probability = re.compile(r"(\bp (?:malignant )?= )(?:[01]\.\d{3,}|\d(?:\.\d+)?e-\d+)")
 
     def check_output(self, want, got, optionflags):
         want, got = (self.probability.sub(r"\1#", text) for text in (want, got))
