@@ -135,7 +135,9 @@ def main() -> None:
         print(f"{name}, {time.monotonic() - start:.0f} s")
         for figure, values in found.items():
             change = Figure.from_resamples(values - recipe[figure])
-            shown = f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})"
+            interval = f" ({change.low:+.3f} to {change.high:+.3f})"
+            # Many resamples of few lesions lack a type.
+            shown = f"{change.value:+.3f}{interval if np.isfinite(change.low) else ''}"
             shown = Figure.from_resamples(values) if found is recipe else shown
             print(f"  {figure:18}{shown}", flush=True)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
+
 from skinensemble.comparison._diversity import Diversity
 from skinensemble.comparison._paired import PairedTest
 from skinensemble.metrics import Figure
@@ -157,4 +159,5 @@ def _signed(difference: Figure) -> str:
     value, low, high = (
         round(one, 3) + 0.0 for one in (difference.value, difference.low, difference.high)
     )
-    return f"{value:+.3f} ({low:.3f} to {high:.3f})"
+    interval = f" ({low:.3f} to {high:.3f})" if np.isfinite(low) else ""
+    return f"{value:+.3f}{interval}"

@@ -359,7 +359,8 @@ def _cells(place: Place) -> list[str]:
 
 def _spelt(figure: Figure) -> str:
     # A dash would be read as one more minus of a loss.
-    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+    interval = f" ({figure.low:.3f} to {figure.high:.3f})" if np.isfinite(figure.low) else ""
+    return f"{figure.value:.3f}{interval}"
 
 
 def _undefined(cell) -> bool:

@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 
 from skinensemble import EarlyExitVote, MajorityVote, SoftVote, ThresholdVote, VotingRule
 from skinensemble.comparison import Comparison, Contender, Diversity, PairedTest, compare
+from skinensemble.comparison._comparison import _signed
 from skinensemble.exceptions import CertificateError, InputError
 from skinensemble.metrics import Figure
 
@@ -254,6 +255,17 @@ def test_it_prints_and_becomes_plain_numbers():
     assert plain["sentence"] == comparison.sentence
     assert plain["beats_best"] == comparison.beats_best
     assert [row["name"] for row in plain["rows"]] == [*NAMES, "majority", "soft"]
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [
+        (Figure(0.1, np.nan, np.nan), "+0.100"),
+        (Figure(-1e-5, -0.01, 0.02), "+0.000 (-0.010 to 0.020)"),
+    ],
+)
+def test_a_difference_without_an_interval_has_none_printed(figure, text):
+    assert _signed(figure) == text
 
 
 def said(low, high, only_vote, only_member, p) -> str:
