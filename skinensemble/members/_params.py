@@ -20,6 +20,7 @@ def _whole(value, least: int) -> bool:
 _RULES = {
     "units": ("positive integers in a tuple", lambda v: all(_whole(n, 1) for n in v)),
     "dropout": ("0 ≤ dropout < 1", lambda v: 0 <= v < 1),
+    "scaling": ("feature or common", lambda v: v in ("feature", "common")),
     "l2": ("not negative", lambda v: v >= 0),
     "learning_rate": ("positive", lambda v: v > 0),
     "epochs": ("an integer, at least 1", lambda v: _whole(v, 1)),

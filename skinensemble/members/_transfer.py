@@ -27,10 +27,10 @@ _CUT_BODY = ("backbone", "weights", "image_size", "image_fit", "store", *_WAYS)
 # fine-tuned.
 _AUTO = {
     "units": ((128,), ()),
-    "dropout": (0.5, 0.2),
-    "l2": (3e-3, 0.0),
-    "learning_rate": (2e-3, 3.5e-4),
-    "epochs": (20, 10),
+    "dropout": (0.3, 0.2),
+    "l2": (1e-2, 0.0),
+    "learning_rate": (6e-3, 3.5e-4),
+    "epochs": (12, 10),
     "batch_size": ("auto", 32),
     "class_weight": (0.75, 0.25),
 }
@@ -79,7 +79,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         the images passing the backbone, and with `unfreeze` lines show how the training gets on;
         with 2 Keras' own bars show the epochs.
     learning_rate : float or "auto", default="auto"
-        2e-3, or with `unfreeze` 3.5e-4, the highest of a cosine schedule [1]_.
+        6e-3, or with `unfreeze` 3.5e-4: the highest of a cosine schedule [1]_.
     weight_decay : float, default=0.01
         With `unfreeze`: of AdamW [2]_; none on biases and normalisations.
     warmup : float, default=0.5
@@ -402,7 +402,8 @@ validation_fraction, patience, callbacks, random_state, verbose
         if self._tunes:
             return TunedTop(params)
         params["verbose"] = max(self.verbose - 1, 0)
-        return DenseHead(**{name: params[name] for name in DenseHead._get_param_names()})
+        own = {name: params[name] for name in DenseHead._get_param_names() if name in params}
+        return DenseHead(**own, scaling="common")
 
     def _dump(self, out):
         parts = {

@@ -61,6 +61,8 @@ TYPES = {
 
 
 _LARGEST_BATCH = 2**16
+# Parameters that an older file of this format may lack, and what was done before they were there.
+_CAME_LATER = {"head_warmup": 0.0, "scaling": "feature"}
 
 
 class Writer:
@@ -305,11 +307,13 @@ def dump_params(estimator, *, without=()) -> dict:
 def load_params(estimator, state: State, *, without=()) -> None:
     """Set the constructor's parameters from JSON; all must be there, and no other."""
     values, expected = state.nested("params"), set(estimator._get_param_names()) - set(without)
-    if values.keys() != expected:
-        odd = first_few(sorted(values.keys() ^ expected))
-        raise state.fault("params", f"missing or unknown: {odd}")
-    for name in expected:
+    odd = (values.keys() ^ expected) - (_CAME_LATER.keys() & expected)
+    if odd:
+        raise state.fault("params", f"missing or unknown: {first_few(sorted(odd))}")
+    for name in expected & values.keys():
         load_param(estimator, values, name)
+    for name in expected - values.keys():
+        setattr(estimator, name, _CAME_LATER[name])
     size = getattr(estimator, "batch_size", None)
     if isinstance(size, int) and size > _LARGEST_BATCH:
         # A batch is filled up to it, however few the images are.

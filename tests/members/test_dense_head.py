@@ -8,8 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from skinensemble import DenseHead
 from skinensemble.exceptions import InputError, MemberError, MemberWarning
@@ -53,15 +51,35 @@ def head(data):
     return DenseHead(**QUICK).fit(*data)
 
 
-def test_without_hidden_layers_it_is_a_logistic_regression(data):
+@pytest.mark.parametrize("scaling", ["feature", "common"])
+def test_without_hidden_layers_it_is_a_logistic_regression(data, scaling):
     X, y = data
     n, l2 = len(y), 0.01
     options = {"dropout": 0.0, "class_weight": None, "batch_size": n, "learning_rate": 0.1}
-    head = DenseHead((), l2=l2, epochs=200, random_state=0, **options).fit(X, y)
+    head = DenseHead((), l2=l2, epochs=200, random_state=0, scaling=scaling, **options).fit(X, y)
+    variance = X.var(axis=0)
+    scale = np.sqrt(variance if scaling == "feature" else variance.mean())
     # The mean of the losses and l2 |w|² here, C times their sum and |w|² / 2 there.
-    reference = make_pipeline(StandardScaler(), LogisticRegression(C=1 / (2 * l2 * n), tol=1e-8))
-    proba = reference.fit(X, y).predict_proba(X)
+    reference = LogisticRegression(C=1 / (2 * l2 * n), tol=1e-8)
+    standard = (X - X.mean(axis=0)) / scale
+    proba = reference.fit(standard, y).predict_proba(standard)
     np.testing.assert_allclose(head.predict_proba(X), proba, atol=1e-3)
+
+
+def test_the_learning_rate_falls_on_a_cosine_and_callbacks_have_the_last_word(data):
+    import keras
+
+    class Noted(keras.callbacks.Callback):
+        rates = []
+
+        def on_epoch_begin(self, epoch, logs=None):
+            self.rates.append(float(self.model.optimizer.learning_rate.numpy()))
+
+    fixed = keras.callbacks.LearningRateScheduler(lambda epoch: 0.02)
+    for own in ([Noted()], [fixed, Noted()]):
+        DenseHead(epochs=4, learning_rate=0.1, callbacks=own, random_state=0).fit(*data)
+    cosine = 0.05 * (1 + np.cos(np.pi * np.arange(4) / 4))
+    np.testing.assert_allclose(Noted.rates, [*cosine, *[0.02] * 4], rtol=1e-5)
 
 
 def test_it_learns(data, head):
@@ -91,10 +109,24 @@ def test_the_scale_of_the_features_does_not_matter(data, batch_normalization):
     np.testing.assert_allclose(one, other, atol=0.02)
 
 
-def test_a_feature_that_never_varies_does_no_harm(data):
+@pytest.mark.parametrize("scaling", ["feature", "common"])
+def test_a_feature_that_never_varies_does_no_harm(data, scaling):
     X, y = data
+    X = X / X.std(axis=0)
     wider = np.column_stack([X, np.full(len(X), 7.0)])
-    assert DenseHead(**QUICK).fit(wider, y).score(wider, y) > 0.7
+    assert DenseHead(scaling=scaling, **QUICK).fit(wider, y).score(wider, y) > 0.7
+
+
+def test_under_a_common_scale_what_hardly_varied_does_not_decide_on_its_own(data):
+    X, y = data
+    quiet = 1e-4 * np.random.default_rng(0).standard_normal(len(X))
+    X = np.column_stack([X / X.std(axis=0), quiet])
+    awake = X + np.eye(7)[6]
+    change = {}
+    for scaling in ("feature", "common"):
+        head = DenseHead(scaling=scaling, **QUICK).fit(X, y)
+        change[scaling] = np.abs(head.predict_proba(awake) - head.predict_proba(X)).max()
+    assert change["common"] < 0.2 < change["feature"]
 
 
 @pytest.mark.parametrize(
@@ -321,6 +353,7 @@ def test_all_bad_parameters_are_listed_at_once(data):
         {"batch_size": 0},
         {"patience": -1},
         {"l2": -1},
+        {"scaling": "none"},
         {"class_weight": -1},
         {"class_weight": "balance"},
         {"callbacks": "x"},

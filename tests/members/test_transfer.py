@@ -151,6 +151,10 @@ def test_images_that_cannot_be_read_are_all_named(data):
         member().fit(files, ["nv", "mel"])
 
 
+def test_features_of_a_network_share_one_scale(data):
+    assert member().fit(*data[:2]).head_.scaling == "common"
+
+
 def test_a_stage_reads_the_images_before_it_trains(data, tmp_path, monkeypatch):
     monkeypatch.setattr(DenseHead, "fit_each", Mock(side_effect=AssertionError("trained")))
     files = []

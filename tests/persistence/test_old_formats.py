@@ -51,3 +51,7 @@ def test_old_files_predict_what_they_predicted(path):
     assert cascade.predict(X).tolist() == expected["predict"]
     assert [verdict.answer for verdict in cascade.verdicts(X)] == expected["answers"]
     assert str(cascade.certificate_) == expected["certificate"]
+
+
+def test_what_came_later_is_as_it_was_before():
+    assert load(FILES[0]).diagnosis_.named_members_["dense"].scaling == "feature"
