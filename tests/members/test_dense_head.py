@@ -69,17 +69,17 @@ def test_without_hidden_layers_it_is_a_logistic_regression(data, scaling):
 def test_the_learning_rate_falls_on_a_cosine_and_callbacks_have_the_last_word(data):
     import keras
 
-    class Noted(keras.callbacks.Callback):
-        rates = []
+    rates = []
 
+    class Noted(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
-            self.rates.append(float(self.model.optimizer.learning_rate.numpy()))
+            rates.append(float(self.model.optimizer.learning_rate.numpy()))
 
     fixed = keras.callbacks.LearningRateScheduler(lambda epoch: 0.02)
     for own in ([Noted()], [fixed, Noted()]):
         DenseHead(epochs=4, learning_rate=0.1, callbacks=own, random_state=0).fit(*data)
     cosine = 0.05 * (1 + np.cos(np.pi * np.arange(4) / 4))
-    np.testing.assert_allclose(Noted.rates, [*cosine, *[0.02] * 4], rtol=1e-5)
+    np.testing.assert_allclose(rates, [*cosine, *[0.02] * 4], rtol=1e-5)
 
 
 def test_it_learns(data, head):
