@@ -91,6 +91,23 @@ def test_frozen_estimators_vote_as_they_are(data, elsewhere):
         np.testing.assert_allclose(stage.ballots_[:, at], member.predict_proba(X))
 
 
+class Together(LogisticRegression):
+    """A classifier that the library could train for all folds at once."""
+
+    def fit_each(self, X, y, parts):
+        raise AssertionError("trained")
+
+
+@pytest.mark.parametrize("on_error", ["raise", "drop"])
+def test_a_frozen_estimator_that_could_train_for_all_folds_at_once_stays(data, elsewhere, on_error):
+    X, y, lesions = data
+    finished = FrozenEstimator(Together().fit(*elsewhere))
+    stage = Stage([("finished", finished)], cv=2, random_state=0, on_error=on_error)
+    stage.fit(X, y, groups=lesions)
+    assert stage.members_ == [finished]
+    np.testing.assert_array_equal(stage.ballots_[:, 0], finished.predict_proba(X))
+
+
 def test_a_frozen_estimator_with_labels_in_another_order_gives_the_same_verdict(data, elsewhere):
     X, y, lesions = data
     orders = ("", "reverse")

@@ -41,6 +41,7 @@ __all__ = [
     "refuse_weighting",
     "seeded",
     "stack_ballots",
+    "trains_together",
 ]
 
 # About what the user gave, or where things are kept, and they say so themselves.
@@ -165,13 +166,19 @@ def refuse_weighting(members) -> None:
 def fit_member(name: str, member, X, y, parts, extra, *, spared=_NOT_ITS_OWN) -> list:
     """Fit a clone of a member on each part of the rows; name it when it fails.
 
-    A member with a ``fit_each`` does all parts at once. Of `extra` it gets what its ``fit`` takes.
+    One that :func:`trains_together` does all parts at once. Of `extra` it gets what its ``fit`` takes.
     """
     with blamed(name, "fit", spared):
         known = {key: value for key, value in extra.items() if has_fit_parameter(member, key)}
-        if len(parts) > 1 and hasattr(member, "fit_each"):
+        if len(parts) > 1 and trains_together(member):
             return member.fit_each(X, y, parts, **known)
         return [_fit_part(member, X, y, rows, known) for rows in parts]
+
+
+def trains_together(member) -> bool:
+    """Whether a member trains for several parts of the rows at once, by its ``fit_each``."""
+    # A frozen estimator hands on every attribute, and must not train by any of them.
+    return hasattr(member, "fit_each") and not isinstance(member, FrozenEstimator)
 
 
 def _failed(name: str, method: str, error: Exception) -> MemberError:

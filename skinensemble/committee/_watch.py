@@ -16,7 +16,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from skinensemble._deadline import check_deadline, time_limit
-from skinensemble.committee._ask import cast_ballot, prepare_alone, stack_ballots
+from skinensemble.committee._ask import cast_ballot, prepare_alone, stack_ballots, trains_together
 from skinensemble.committee._failures import MemberFailure, Tolerance, late_error, member_error
 from skinensemble.exceptions import InputError, MemberError, TimeLimitError, first_few, message
 from skinensemble.features._spread import as_they_come, n_workers
@@ -40,7 +40,7 @@ _DEATHS = {
 
 def steps(member, numbers: list[int]) -> list[list[int]]:
     """Return the folds that a member trains in one go: all of them, or one after the other."""
-    return [numbers] if hasattr(member, "fit_each") else [[number] for number in numbers]
+    return [numbers] if trains_together(member) else [[number] for number in numbers]
 
 
 def train_alone(train: Callable[..., list], tolerance: Tolerance, named, numbers, data, *rest):
