@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 
-from skinensemble import Cascade, Referral, StackingVote, Stage, cascade_around
+from skinensemble import Cascade, Referral, StackingVote, Stage, cascade_around, load
 from skinensemble.exceptions import InputError, ReferralWarning, UngroupedWarning
 from skinensemble.referral import resolve_referral
 
@@ -151,6 +151,27 @@ def test_a_rule_that_learns_refers_by_lesions_it_has_not_learnt_from():
     # Its own ballots it knows by heart: all that it decides of them is right.
     assert said < 0.95
     assert said == pytest.approx(right, abs=0.1)
+
+
+def test_a_rule_that_learns_by_weights_refers_by_the_same_weights(tmp_path):
+    def hard(n, seed):
+        X, y, _ = lesion_table(n, seed=seed)
+        return X + 2 * np.random.default_rng(seed).standard_normal(X.shape), y
+
+    X, y = hard(600, 0)
+    weight = np.where(y == "nv", 4.0, 1.0)
+    stages = Stage(committee()[:2], voting="stacking", cv=3), Stage(committee()[:2], cv=3)
+    cascade = Cascade(*stages, random_state=0, refer=Referral(coverage=0.8))
+    cascade.fit(X, y, groups=np.arange(len(y)), sample_weight=weight)
+    new, truth = hard(2000, 5)
+    given = [one for one in zip(cascade.verdicts(new), truth, strict=True) if not one[0].referred]
+    right = np.mean([verdict.malignant == (code in MALIGNANT) for verdict, code in given])
+    referral = cascade.triage_referral_
+    assert 1 - referral.n_errors_ / referral.n_decided_ == pytest.approx(right, abs=0.03)
+    cascade.save(tmp_path / "weighted.h5")
+    back = load(tmp_path / "weighted.h5")
+    back._learn_referral()
+    assert str(back.triage_referral_) == str(referral)
 
 
 def test_where_nothing_is_found_malignant_every_type_is_referred(tmp_path):

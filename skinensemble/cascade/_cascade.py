@@ -181,7 +181,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         self.diagnosis_ = diagnosis.fit(X, self.classes_[encoded], **extra)
         if self._shares_members:
             self._say("triage", SIDES)
-            self.triage_ = adopt_members(triage, self.diagnosis_, mask, sample_weight)
+            self.triage_ = adopt_members(triage, self.diagnosis_, mask)
         self._learn_referral()
         return self._copy_feature_names()
 

@@ -91,7 +91,7 @@ def shared_triage(diagnosis: Stage, malignant: np.ndarray, voting) -> Stage:
     return clone(diagnosis).set_params(members=members, voting=voting, calibration=None)
 
 
-def adopt_members(triage: Stage, diagnosis: Stage, malignant: np.ndarray, sample_weight) -> Stage:
+def adopt_members(triage: Stage, diagnosis: Stage, malignant: np.ndarray) -> Stage:
     """Fit a triage of :func:`shared_triage` without training anything.
 
     Its ballots are those of the diagnosis, added up by side; only its voting rule has to learn.
@@ -104,7 +104,6 @@ def adopt_members(triage: Stage, diagnosis: Stage, malignant: np.ndarray, sample
         Fitted.
     malignant : ndarray of bool of shape (n_classes,)
         Which classes of the diagnosis are.
-    sample_weight : array-like of shape (n_samples,), or None
 
     Returns
     -------
@@ -118,7 +117,8 @@ def adopt_members(triage: Stage, diagnosis: Stage, malignant: np.ndarray, sample
         for name, member in diagnosis.named_members_.items()
     }
     targets = malignant[diagnosis.targets_].astype(int)
-    return triage.adopt(voters, np.stack(sides, axis=2), SIDES, targets, diagnosis, sample_weight)
+    weight = diagnosis.sample_weight_
+    return triage.adopt(voters, np.stack(sides, axis=2), SIDES, targets, diagnosis, weight)
 
 
 def _collapsed(name: str, member, known: set, malignant: set):

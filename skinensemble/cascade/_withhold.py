@@ -63,7 +63,8 @@ def _unseen(stage) -> tuple[np.ndarray, np.ndarray]:
         return rule.combine(ballots), rule.decide(ballots)
     pooled, decided = np.empty(ballots.shape[::2]), np.empty(len(ballots), np.intp)
     known = stage.targets_, stage.folds_
-    for held, learnt in learnt_without_each(plain, ballots, *known, groups=stage.lesions_):
+    extra = {"sample_weight": stage.sample_weight_, "groups": stage.lesions_}
+    for held, learnt in learnt_without_each(plain, ballots, *known, **extra):
         pooled[held], decided[held] = learnt.combine(ballots[held]), learnt.decide(ballots[held])
     if hasattr(rule, "threshold_"):
         decided = (pooled[:, 1] >= rule.threshold_).astype(np.intp)

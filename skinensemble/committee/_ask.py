@@ -166,7 +166,7 @@ def refuse_weighting(members) -> None:
 def fit_member(name: str, member, X, y, parts, extra, *, spared=_NOT_ITS_OWN) -> list:
     """Fit a clone of a member on each part of the rows; name it when it fails.
 
-    One that :func:`trains_together` does all parts at once. Of `extra` it gets what its ``fit`` takes.
+    Of `extra` it gets what its ``fit`` takes.
     """
     with blamed(name, "fit", spared):
         known = {key: value for key, value in extra.items() if has_fit_parameter(member, key)}

@@ -35,6 +35,7 @@ def compare(
     names: Sequence[str],
     folds,
     groups=None,
+    sample_weight=None,
     voting: str | VotingRule = "soft",
     rules: Sequence[str | VotingRule] = RULES,
     n_resamples: int = 500,
@@ -59,6 +60,8 @@ def compare(
         The fold in which each image was held out; two or more.
     groups : array-like of shape (n_images,), default=None
         Lesion of each image; None takes each for a lesion of its own.
+    sample_weight : array-like of shape (n_images,), default=None
+        By which rules learn; figures and tests count every lesion alike.
     voting : str or VotingRule, default="soft"
         The vote that has to earn its keep.
     rules : sequence of str or VotingRule, optional
@@ -92,9 +95,10 @@ def compare(
     The vote (soft) beats its best member (b): balanced accuracy +0.125 (0.092 to 0.160),
     exact McNemar p < 0.0001 after Holm.
     """
-    ballots, y, folds, lesions = _checked(ballots, y, names, folds, groups)
+    ballots, y, folds, lesions = _checked(ballots, y, names, folds, groups, sample_weight)
     weights = lesion_weights(lesions, n_resamples, random_state)
-    bank = _Bank(ballots, y, folds, groups=None if groups is None else lesions)
+    extra = {"sample_weight": sample_weight, "groups": None if groups is None else lesions}
+    bank = _Bank(ballots, y, folds, extra)
     voters, notes = _voters(bank, names, voting, rules)
     values = [_values(y, decided, proba, weights) for _, _, decided, proba in voters]
     best = max(range(len(names)), key=lambda i: _merit(values[i]))
@@ -116,15 +120,14 @@ def compare(
 class _Bank:
     """Ballots that rules are cross-fitted on."""
 
-    def __init__(self, ballots, y, folds, groups):
-        self.ballots, self.y, self.folds, self.groups = ballots, y, folds, groups
+    def __init__(self, ballots, y, folds, extra):
+        self.ballots, self.y, self.folds, self.extra = ballots, y, folds, extra
 
     def judge(self, rule: VotingRule, members=slice(None)) -> tuple[np.ndarray, np.ndarray]:
         """Decisions and probabilities of a rule for some members, learnt without each fold."""
         ballots = self.ballots[:, members]
         decided, proba = np.empty(len(self.y), np.intp), np.empty(ballots.shape[::2])
-        learnt = learnt_without_each(rule, ballots, self.y, self.folds, groups=self.groups)
-        for held, fitted in learnt:
+        for held, fitted in learnt_without_each(rule, ballots, self.y, self.folds, **self.extra):
             decided[held], proba[held] = fitted.decide(ballots[held]), fitted.combine(ballots[held])
         return decided, proba
 
@@ -185,10 +188,12 @@ def _contender(kind, name, own, best) -> Contender:
     )
 
 
-def _checked(ballots, y, names, folds, groups):
+def _checked(ballots, y, names, folds, groups, sample_weight):
     ballots, y, folds = check_ballots(ballots), np.asarray(y), np.asarray(folds)
     n_images, n_members, n_classes = ballots.shape
     lengths = {"labels": len(y), "folds": len(folds)}
+    if sample_weight is not None:
+        lengths["weights"] = len(sample_weight)
     wrong = [f"{n} {what}" for what, n in lengths.items() if n != n_images]
     if len(names) != n_members:
         wrong.append(f"{len(names)} names")

@@ -35,6 +35,7 @@ class ComparedStage:
             names=self._names,
             folds=self.folds_,
             groups=self.lesions_,
+            sample_weight=self.sample_weight_,
             voting=self.voting_,
             **options,
         )

@@ -27,6 +27,7 @@ class SavedStage:
         optional = {"lesions": self.lesions_, "digests": self.digests_}
         optional["lesion_digests"] = self.lesion_digests_
         optional["certified"] = self._certified
+        optional["sample_weight"] = self.sample_weight_
         counted = np.bincount(self.targets_, minlength=len(self.classes_)) / len(self.targets_)
         optional["shares"] = None if (self.shares_ == counted).all() else self.shares_
         own |= {key: value for key, value in optional.items() if value is not None}
@@ -71,12 +72,16 @@ class SavedStage:
             "digests": (n, np.uint64),
             "lesion_digests": (n, np.uint64),
             "certified": (None, np.uint64),
+            "sample_weight": (n, np.float64),
             "shares": (len(self.classes_), np.float64),
         }
-        self.lesions_, self.digests_, self.lesion_digests_, self._certified, shares = (
+        self.lesions_, self.digests_, self.lesion_digests_, self._certified, *weighed = (
             training.array(key, shape=(length,), dtype=dtype) if key in known else None
             for key, (length, dtype) in optional.items()
         )
+        self.sample_weight_, shares = weighed
+        if self.sample_weight_ is not None and not _are_weights(self.sample_weight_):
+            raise training.fault("sample_weight", "negative, or all zero")
         self.shares_ = np.bincount(self.targets_, minlength=len(self.classes_)) / n
         if shares is not None:
             if not (np.isfinite(shares) & (shares >= 0)).all() or abs(shares.sum() - 1) > 1e-6:
@@ -87,6 +92,10 @@ class SavedStage:
         members = [(name, clone(one if refit else one.member)) for name, one in named]
         self.__init__(members, voting=clone(self.voting_), refit=refit, random_state=seed)
         self._name_members(dict(named))
+
+
+def _are_weights(values: np.ndarray) -> bool:
+    return bool((values >= 0).all() and values.any())
 
 
 def dump_failures(failures: dict[str, MemberFailure]) -> dict:

@@ -122,6 +122,8 @@ class Stage(
         The fold in which each training sample was held out.
     targets_ : ndarray of int of shape (n_samples,)
         Class index of each training sample.
+    sample_weight_ : ndarray of shape (n_samples,), or None
+        Weight of each training sample, where not all are equal.
     shares_ : ndarray of shape (n_classes,)
         Share of each class in the training samples, by their weight.
     lesions_ : ndarray of int of shape (n_samples,), or None
@@ -310,6 +312,7 @@ class Stage(
         """Let the voting rule learn from the out-of-fold ballots."""
         self._name_members(voters)
         self.ballots_, self.targets_ = ballots, targets
+        self.sample_weight_ = _unequal(sample_weight)
         weights = np.bincount(targets, sample_weight, len(self.classes_))
         self.shares_ = weights / weights.sum()
         known = {"sample_weight": sample_weight, "groups": self.lesions_}
@@ -441,3 +444,11 @@ class Stage(
         for attribute in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.members_[0], attribute):
                 setattr(self, attribute, getattr(self.members_[0], attribute))
+
+
+def _unequal(sample_weight) -> np.ndarray | None:
+    """Return weights that tell samples apart; None where there are none such."""
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    return None if (weights == weights[0]).all() else weights

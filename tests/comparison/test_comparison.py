@@ -190,6 +190,27 @@ def test_a_rule_has_no_credit_for_answers_it_has_seen():
     assert not comparison.beats_best
 
 
+class HeaviestVote(VotingRule):
+    """Says what weighs most of what it has seen."""
+
+    def fit(self, ballots, y, *, sample_weight=None, groups=None):
+        self.heaviest_ = np.bincount(y, sample_weight).argmax()
+        return self
+
+    def combine(self, ballots):
+        return np.eye(ballots.shape[2])[[self.heaviest_] * len(ballots)]
+
+
+def test_rules_learn_by_weights_and_are_judged_without_them():
+    rng = np.random.default_rng(0)
+    y = (np.arange(500) % 4 == 0).astype(int)
+    ballots, folds = rng.dirichlet([1, 1], (500, 3)), rng.integers(0, 5, 500)
+    given = {"names": NAMES, "folds": folds, "voting": HeaviestVote(), "rules": ()}
+    for weight, accuracy in ((None, 0.75), (np.where(y == 1, 9.0, 1.0), 0.25)):
+        found = compare(ballots, y, sample_weight=weight, **given)
+        assert found.vote.figures["accuracy"].value == accuracy
+
+
 def test_a_vote_at_a_threshold_is_judged_without_it():
     """Thresholds tuned for each would differ by chance: of committees worth nothing more, many
     would be called better or worse."""
@@ -314,6 +335,7 @@ GOOD = {"y": [0, 1, 1, 0], "names": NAMES, "folds": [0, 0, 1, 1], "groups": None
     [
         ({"y": [0, 1]}, "lengths: 2 labels – the ballots are of 4 images and 3 members"),
         ({"folds": [0], "names": []}, "lengths: 1 folds, 0 names – the ballots are of 4"),
+        ({"sample_weight": [1]}, "lengths: 1 weights – the ballots are of 4 images and 3 members"),
         ({"groups": [1, 2]}, "groups: 2 lesions – one per sample is needed, y has 4"),
         ({"groups": [1, 1, 2, 3]}, r"lesions: 1 \(0, 1\) – one lesion has several labels"),
         ({"names": ["a"]}, "lengths: 1 names – the ballots are of 4 images and 3 members"),
