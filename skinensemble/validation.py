@@ -26,6 +26,7 @@ __all__ = [
     "encode_known",
     "lesion_folds",
     "refuse_weightless",
+    "unequal_weights",
 ]
 
 
@@ -82,6 +83,23 @@ def refuse_weightless(sample_weight) -> None:
     if weights.dtype.kind in "biuf" and not weights.any():
         remedy = "give some samples a non-zero weight, of each fold if there are folds"
         raise InputError(message("sample_weight", "all zero", "nothing could be learnt", remedy))
+
+
+def unequal_weights(sample_weight) -> np.ndarray | None:
+    """Return weights that tell samples apart; None where there are none such.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), or None
+
+    Returns
+    -------
+    ndarray of float64 of shape (n_samples,), or None
+    """
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    return None if (weights == weights[0]).all() else weights
 
 
 def check_labels(y) -> tuple[np.ndarray, np.ndarray]:

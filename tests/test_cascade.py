@@ -9,6 +9,7 @@ import pytest
 from committees import CODES, MALIGNANT, Recorder, Scripted, committee, lesion_table, notebook
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Perceptron
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
@@ -359,6 +360,33 @@ def test_what_cannot_be_trained_is_known_before_the_triage_is(data):
     with pytest.raises(InputError, match=r"lengths: sample_weight \(3\)"):
         Cascade(triage).fit(X, y, groups=lesions, sample_weight=[1, 1, 1])
     assert notes == []
+
+
+class Interrupted(GaussianNB):
+    """A classifier whose training someone stops, when it is told so."""
+
+    now = False
+
+    def fit(self, X, y, sample_weight=None):
+        if Interrupted.now:
+            raise KeyboardInterrupt
+        return super().fit(X, y, sample_weight)
+
+
+@pytest.mark.parametrize("voting", ["soft", None], ids=["shared members", "own"])
+def test_a_fit_that_fails_leaves_nothing_that_answers(data, voting, monkeypatch):
+    X, y, lesions = data
+    stages = {"triage": voting, "diagnosis": Stage([("odd", Interrupted())], cv=2)}
+    if voting is None:
+        stages["triage"] = Stage(committee(), cv=2)
+    cascade = Cascade(**stages, random_state=0).fit(X, y, groups=lesions)
+    monkeypatch.setattr(Interrupted, "now", True)
+    cascade.set_params(malignant=["nv"])
+    for one in (cascade, clone(cascade)):
+        with pytest.raises(KeyboardInterrupt):
+            one.fit(X, y, groups=lesions)
+        with pytest.raises(NotFittedError):
+            one.verdicts(X)
 
 
 def test_tables_of_folds_that_read_alike_are_told_apart():

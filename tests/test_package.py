@@ -19,6 +19,7 @@ ROOT = Path(skinensemble.__file__).parent
 LEAVES = (
     "exceptions",
     "_optional",
+    "_afresh",
     "_deadline",
     "_threads",
     "_paths",

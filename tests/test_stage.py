@@ -8,12 +8,13 @@ import pytest
 from committees import Recorder, Scripted, committee, lesion_table, notebook
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.naive_bayes import GaussianNB
 
 from skinensemble import CalibratedVote, MajorityVote, SoftVote, Stage, ThresholdVote, load
-from skinensemble.exceptions import InputError, UngroupedWarning
+from skinensemble.exceptions import InputError, MemberError, UngroupedWarning
 from skinensemble.persistence import save
 from skinensemble.voting import check_ballots
 
@@ -252,6 +253,31 @@ def test_fit_may_be_called_again(data, two):
     fresh = clone(stage).fit(data[0], data[1], groups=data[2])
     np.testing.assert_array_equal(stage.predict_proba(data[0]), fresh.predict_proba(data[0]))
     assert stage.get_params()["cv"] == 3
+
+
+class Broken(GaussianNB):
+    """A classifier that fails, or is interrupted, when it is told to."""
+
+    error: BaseException | None = None
+
+    def fit(self, X, y, sample_weight=None):
+        if Broken.error is not None:
+            raise Broken.error
+        return super().fit(X, y, sample_weight)
+
+
+@pytest.mark.parametrize("error", [ValueError("no luck"), KeyboardInterrupt()], ids=repr)
+def test_a_fit_that_fails_leaves_nothing_that_answers(data, two, error, monkeypatch):
+    stage = Stage([("odd", Broken())], cv=3)
+    stage.fit(two[0], two[1], groups=two[2])
+    monkeypatch.setattr(Broken, "error", error)
+    for one in (stage, clone(stage)):
+        with pytest.raises((MemberError, KeyboardInterrupt)):
+            one.fit(data[0], data[1], groups=data[2])
+        with pytest.raises(NotFittedError):
+            one.predict(data[0])
+    monkeypatch.setattr(Broken, "error", None)
+    assert stage.fit(data[0], data[1], groups=data[2]).classes_.tolist() == sorted(set(data[1]))
 
 
 def test_feature_names_are_kept(data):

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted
 
+from skinensemble._afresh import afresh
 from skinensemble._deadline import check_seconds, remaining, time_limit
 from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
 from skinensemble.cascade._decide import BallotDecisions
@@ -149,9 +150,10 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         CertificateError
             When the voting rule promises more than the lesions can prove.
         """
-        self._check_params()
-        with time_limit(self.time_limit, "the cascade"):
-            return self._fit(X, y, sample_weight, groups)
+        with afresh(self):
+            self._check_params()
+            with time_limit(self.time_limit, "the cascade"):
+                return self._fit(X, y, sample_weight, groups)
 
     def _fit(self, X, y, sample_weight, groups):
         check_lengths(X, y=y, sample_weight=sample_weight)

@@ -299,9 +299,10 @@ validation_fraction, patience, callbacks, random_state, verbose
             weights or lesions as images.
         """
         X, sample_weight = self._checked(X, y, sample_weight, groups)
-        self.body_ = self._body().fit(X)
-        features = self.body_.transform(X)
-        self.head_ = self._head().fit(features, y, sample_weight=sample_weight, groups=groups)
+        body = self._body().fit(X)
+        head = self._head().fit(body.transform(X), y, sample_weight=sample_weight, groups=groups)
+        # Together at last: the head of an earlier fit would misread what this body computes.
+        self.body_, self.head_ = body, head
         return self
 
     def fit_each(self, X, y, parts, *, sample_weight=None, groups=None):

@@ -10,6 +10,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
+from skinensemble._afresh import afresh
 from skinensemble._deadline import time_limit
 from skinensemble.committee import (
     accept_all,
@@ -42,6 +43,7 @@ from skinensemble.validation import (
     check_weights,
     encode_known,
     lesion_folds,
+    unequal_weights,
 )
 from skinensemble.voting import (
     ThresholdVote,
@@ -244,9 +246,10 @@ class Stage(
         MemberWarning
             When members were left out.
         """
-        self.check_members()
-        with time_limit(self.time_limit, "the stage"):
-            return self._fit(X, y, sample_weight, groups)
+        with afresh(self):
+            self.check_members()
+            with time_limit(self.time_limit, "the stage"):
+                return self._fit(X, y, sample_weight, groups)
 
     def _fit(self, X, y, sample_weight, groups):
         check_lengths(X, y=y)
@@ -312,7 +315,7 @@ class Stage(
         """Let the voting rule learn from the out-of-fold ballots."""
         self._name_members(voters)
         self.ballots_, self.targets_ = ballots, targets
-        self.sample_weight_ = _unequal(sample_weight)
+        self.sample_weight_ = unequal_weights(sample_weight)
         weights = np.bincount(targets, sample_weight, len(self.classes_))
         self.shares_ = weights / weights.sum()
         known = {"sample_weight": sample_weight, "groups": self.lesions_}
@@ -444,11 +447,3 @@ class Stage(
         for attribute in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.members_[0], attribute):
                 setattr(self, attribute, getattr(self.members_[0], attribute))
-
-
-def _unequal(sample_weight) -> np.ndarray | None:
-    """Return weights that tell samples apart; None where there are none such."""
-    if sample_weight is None:
-        return None
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    return None if (weights == weights[0]).all() else weights
