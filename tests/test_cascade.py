@@ -320,6 +320,17 @@ def test_the_seed_decides(data, fresh):
     assert (proba(0) != proba(1)).any()
 
 
+@pytest.mark.parametrize("seeds", [(0, 0), (0, None), (None, 0)], ids=str)
+def test_without_a_seed_of_its_own_the_folds_are_by_that_of_a_stage(data, seeds):
+    X, y, lesions = data
+
+    def folds():
+        stages = [Stage([("bayes", GaussianNB())], cv=3, random_state=seed) for seed in seeds]
+        return Cascade(*stages).fit(X, y, groups=lesions).triage_.folds_
+
+    np.testing.assert_array_equal(folds(), folds())
+
+
 @pytest.mark.filterwarnings("ignore::skinensemble.exceptions.UngroupedWarning")
 def test_it_works_inside_scikit_learn(data):
     X, y, lesions = data

@@ -73,7 +73,8 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         withheld: a malignant lesion that is referred goes to a human and counts as found, so a
         certified sensitivity holds with referral as it does without.
     random_state : int or RandomState, default=None
-        Seeds both stages where they have no seed of their own.
+        Seeds both stages where they have no seed of their own, and their folds; without it the
+        seed of a stage does the latter.
     verbose : int, default=0
         1 prints a line for each stage.
     time_limit : float, default=None
@@ -387,7 +388,10 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
 
     def _share_folds(self, stages, encoded, lesions) -> None:
         """Let both stages hold out the same lesions, so that their ballots can be joined."""
-        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=1 + len(stages))
+        # Of seeded stages the folds are the same each time: by these, checkpoints are found again.
+        given = [self.random_state, *(stage.random_state for stage in stages)]
+        seed = next((one for one in given if one is not None), None)
+        seeds = check_random_state(seed).randint(2**31 - 1, size=1 + len(stages))
         folds = common_folds(stages, encoded, lesions, self.classes_, int(seeds[0]))
         held_out = [folds == k for k in range(folds.max() + 1)]
         for stage, seed in zip(stages, seeds[1:], strict=True):
