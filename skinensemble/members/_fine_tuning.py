@@ -110,9 +110,7 @@ def train_top(
             shuffle=False,
             verbose=max(params.verbose - 1, 0),
         )
-    # Whom a callback of the user's stopped may go on without it.
-    if not model.stop_training or (stopping and stopping.stopped_epoch):
-        checkpoint.finish(model, history)
+    checkpoint.finish(model, history)
     return history
 
 

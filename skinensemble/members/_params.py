@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 
 from skinensemble.exceptions import InputError, message
 
-__all__ = ["check_params"]
+__all__ = ["check_pairs", "check_params"]
 
 
 def _whole(value, least: int) -> bool:
@@ -56,6 +56,26 @@ _RULES = {
     ),
     "verbose": ("0, 1 or 2", lambda v: v in (0, 1, 2)),
 }
+
+
+# Why of two parameters only one may be given, and what to do.
+_EXCLUSIVE = {
+    ("ema", "patience"): (
+        "early stopping keeps the best weights, not their average",
+        "pass one of them",
+    ),
+    ("callbacks", "checkpoint"): (
+        "what a callback does to a training no checkpoint can tell",
+        "use patience, or leave the checkpoint out",
+    ),
+}
+
+
+def check_pairs(params: dict) -> None:
+    """Refuse two parameters of a fine-tuning that do not go together."""
+    for pair, (why, remedy) in _EXCLUSIVE.items():
+        if not any(params[key] is None or params[key] == [] for key in pair):
+            raise InputError(message("parameters", ", ".join(pair), why, remedy))
 
 
 def check_params(name: str, params: dict) -> None:

@@ -13,7 +13,7 @@ from skinensemble.features._cut_body import CutBody
 from skinensemble.images import as_images
 from skinensemble.members._checkpoint import usable_folder
 from skinensemble.members._dense_head import DenseHead
-from skinensemble.members._params import check_params
+from skinensemble.members._params import check_pairs, check_params
 from skinensemble.members._tuned_top import TunedTop
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.validation import check_labels, check_lengths, check_weights
@@ -110,6 +110,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         With `unfreeze`: folder that keeps the state of the training after each epoch. The same fit,
         after it was killed, goes on there and ends with the same weights. A `random_state` of None
         is then 0; a stage around it needs one of its own, lest its folds are others each time.
+        Not with `callbacks`: what they do to a training it could not tell.
 
     Attributes
     ----------
@@ -370,9 +371,8 @@ validation_fraction, patience, callbacks, random_state, verbose
 
     def _check(self) -> None:
         check_params(type(self).__name__, self._resolved())
-        if self._tunes and None not in (self.ema, self.patience):
-            why = "early stopping keeps the best weights, not their average"
-            raise InputError(message("parameters", "ema, patience", why, "pass one of them"))
+        if self._tunes:
+            check_pairs(self.get_params(deep=False))
         epochs = self._resolved()["epochs"]
         if self._tunes and self.head_warmup >= epochs:
             why = f"of {epochs} epochs none is left to train more than the head"

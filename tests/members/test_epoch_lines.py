@@ -5,6 +5,7 @@ import types
 
 import numpy as np
 import pytest
+from taking_part import taking_part
 from tiny_backbone import TINY
 
 from skinensemble import Stage, TransferClassifier
@@ -65,8 +66,8 @@ def test_what_is_left_is_reckoned_from_the_epochs_done_here(capsys, clock, tmp_p
                 raise KeyboardInterrupt
 
     options = {"epochs": 5, "checkpoint": tmp_path, "store": tmp_path / "store"}
-    with pytest.raises(KeyboardInterrupt):
-        trained(capsys, callbacks=[Halt()], **options)
+    with pytest.raises(KeyboardInterrupt), taking_part(Halt()):
+        trained(capsys, **options)
     lines = trained(capsys, verbose=1, **options)
     assert lines[0].endswith(" on 24 images: goes on after epoch 2 of 5")
     assert [line.partition(":")[2].rpartition(", loss")[0] for line in lines[1:]] == [

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from scipy import special
 from sklearn.base import clone
+from taking_part import taking_part
 from tiny_backbone import TINY
 
 from skinensemble import DenseHead, FeatureStore, Stage, TransferClassifier, config_context, load
@@ -358,8 +359,6 @@ class Stop(Exception):
 
 
 def stopping_after(epoch):
-    import keras
-
     class StopAfter(keras.callbacks.Callback):
         def on_epoch_begin(self, at, logs=None):
             if at == epoch:
@@ -369,15 +368,15 @@ def stopping_after(epoch):
             if epoch == "last":
                 raise Stop
 
-    return [StopAfter()]
+    return taking_part(StopAfter())
 
 
 def test_a_training_goes_on_where_it_stood(data, tmp_path):
     options = {"mixup": 0.2, "ema": 0.9}
     undisturbed = member(epochs=4, **options).fit(*data[:2])
     kept = member(epochs=4, checkpoint=tmp_path, **options)
-    with pytest.raises(Stop):
-        clone(kept).set_params(callbacks=stopping_after(2)).fit(*data[:2])
+    with pytest.raises(Stop), stopping_after(2):
+        clone(kept).fit(*data[:2])
     resumed = kept.fit(*data[:2])
     assert_equal_weights(resumed, undisturbed)
     assert resumed.history_ == undisturbed.history_
@@ -395,8 +394,8 @@ def test_early_stopping_goes_on_where_it_stood(data, tmp_path):
     assert 4 <= len(losses) < 12
     kept = member(**EARLY, checkpoint=tmp_path)
     for epoch in (1, 2, 3, "last"):
-        with pytest.raises(Stop):
-            clone(kept).set_params(callbacks=stopping_after(epoch)).fit(X, y)
+        with pytest.raises(Stop), stopping_after(epoch):
+            clone(kept).fit(X, y)
     resumed = kept.fit(X, y)
     assert_equal_weights(resumed, undisturbed)
     assert resumed.history_ == undisturbed.history_
@@ -410,7 +409,8 @@ def test_a_training_that_diverges_says_so_with_a_checkpoint_as_well(data, tmp_pa
 
 
 def test_a_finished_training_is_not_repeated(data, first, tmp_path):
-    again = member(checkpoint=tmp_path, callbacks=stopping_after(0)).fit(*data[:2])
+    with stopping_after(0):
+        again = member(checkpoint=tmp_path).fit(*data[:2])
     assert_equal_weights(first, again)
 
 
@@ -423,8 +423,7 @@ def test_a_checkpoint_is_found_without_a_seed(data, tmp_path):
 @pytest.mark.parametrize("change", ["seed", "epochs", "labels", "images", "weights"])
 def test_other_trainings_do_not_meet(data, first, tmp_path, change):
     X, y, _ = data
-    # What meets nobody begins with the first epoch.
-    other, weight = member(checkpoint=tmp_path, callbacks=stopping_after(0)), None
+    other, weight = member(checkpoint=tmp_path), None
     if change == "seed":
         other.set_params(random_state=1)
     elif change == "epochs":
@@ -435,7 +434,8 @@ def test_other_trainings_do_not_meet(data, first, tmp_path, change):
         X = X[::-1].copy()
     else:
         weight = np.linspace(1, 2, len(y))
-    with pytest.raises(Stop):
+    # What meets nobody begins with the first epoch.
+    with pytest.raises(Stop), stopping_after(0):
         other.fit(X, y, sample_weight=weight)
 
 
@@ -456,12 +456,16 @@ def test_a_damaged_checkpoint_is_set_aside(data, first, tmp_path, damage):
     )
     if damage == "another kind":
         write_container(path, {"root": {}}, {})
-    again = member(checkpoint=tmp_path, callbacks=stopping_after(0))
-    with pytest.warns(CheckpointWarning, match="the training starts again"), pytest.raises(Stop):
+    again = member(checkpoint=tmp_path)
+    with (
+        pytest.warns(CheckpointWarning, match="the training starts again"),
+        pytest.raises(Stop),
+        stopping_after(0),
+    ):
         again.fit(*data[:2])
     assert len(list(tmp_path.glob("*.damaged"))) == 1
     if damage == "flip":
-        assert_equal_weights(first, again.set_params(callbacks=None).fit(*data[:2]))
+        assert_equal_weights(first, again.fit(*data[:2]))
 
 
 def test_a_checkpoint_that_cannot_be_read_now_stays(data, first, tmp_path, monkeypatch):
@@ -470,7 +474,8 @@ def test_a_checkpoint_that_cannot_be_read_now_stays(data, first, tmp_path, monke
         with pytest.raises(ModelFileError, match="Too many open files – see that it can be read"):
             member(checkpoint=tmp_path).fit(*data[:2])
     assert not list(tmp_path.glob("*.damaged"))
-    again = member(checkpoint=tmp_path, callbacks=stopping_after(0)).fit(*data[:2])
+    with stopping_after(0):
+        again = member(checkpoint=tmp_path).fit(*data[:2])
     assert_equal_weights(first, again)
 
 
@@ -519,6 +524,11 @@ def test_class_weights_of_labels_that_are_numbers(data):
         ({"epochs": 2.0, "batch_size": 8.0}, r"epochs=2\.0 \(an int.*, batch_size=8\.0 \(an int"),
         ({"loss": "hinge", "ema": 1.0}, r"loss='hinge' .*ema=1.0"),
         ({"ema": 0.9, "patience": 2}, "ema, patience – early stopping keeps the best weights"),
+        (
+            {"callbacks": [EndAfter(1)], "checkpoint": "kept"},
+            "parameters: callbacks, checkpoint – what a callback does to a training no checkpoint "
+            "can tell – use patience, or leave the checkpoint out",
+        ),
         ({"mixup": -1, "layer_decay": 0}, r"layer_decay=0 .*mixup=-1"),
         ({"head_warmup": True}, r"head_warmup=True \(a number of epochs\)"),
         (
@@ -670,22 +680,6 @@ def test_mixing_images_that_weigh_nothing_makes_no_nan():
     _, mixed, total = mix((x, y, weight), 0.4, np.random.default_rng(0))
     assert np.isfinite(mixed).all() and np.isfinite(total).all()
     np.testing.assert_allclose(mixed[total > 0].sum(axis=1), 1, atol=1e-6)
-
-
-def test_whom_a_callback_stopped_goes_on_without_it(data, tmp_path):
-    import keras
-
-    class Enough(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            self.model.stop_training = epoch == 1
-
-    undisturbed = member(epochs=4).fit(*data[:2])
-    kept = member(epochs=4, checkpoint=tmp_path)
-    stopped = clone(kept).set_params(callbacks=[Enough()]).fit(*data[:2])
-    assert len(stopped.history_["loss"]) == 2
-    resumed = kept.fit(*data[:2])
-    assert_equal_weights(resumed, undisturbed)
-    assert resumed.history_ == undisturbed.history_
 
 
 def test_a_checkpoint_is_found_with_a_generator_in_the_same_state(data, tmp_path):
