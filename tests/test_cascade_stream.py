@@ -99,6 +99,19 @@ def test_bad_images_keep_their_place_and_change_nothing(cascade, paths):
             assert one.verdict.answer == other.verdict.answer
 
 
+@pytest.mark.parametrize("chunk_size", [1, 3, 9])
+def test_floats_that_are_all_but_black_keep_their_place_whatever_is_beside_them(
+    cascade, paths, chunk_size
+):
+    bright = np.full((32, 32, 3), 200.0)
+    images = [bright, np.zeros((32, 32, 3)), bright / 255, paths[0], bright, -bright / 255]
+    found = list(cascade.predict_stream(images, chunk_size=chunk_size))
+    assert [one.status == "ok" for one in found] == [True, False, False, True, True, False]
+    assert [one.verdict is None for one in found] == [False, True, True, False, False, True]
+    why = "floats are taken as 0–255, so these would all be black"
+    assert found[2].status == f"floats from 0.784314 to at most 1: {why}"
+
+
 def test_nothing_but_bad_images(cascade):
     found = list(cascade.predict_stream(["no/such.png", "nor/this.png"]))
     assert [one.status for one in found] == ["there is no such file"] * 2

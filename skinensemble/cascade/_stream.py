@@ -71,7 +71,7 @@ def _chunks(images: Iterable, size: int) -> Iterator:
 
 
 def _answer(cascade, prevalence, early_exit: bool, chunk, first: int) -> list[Prediction]:
-    source, problems = sort_out(chunk)
+    source, problems = sort_out(chunk, each=True)
     bad = {one.index: one.problem for one in problems}
     prepare = partial(_show_first, cascade) if early_exit else cascade.prepare
     good = _prepare_good(prepare, source, bad)

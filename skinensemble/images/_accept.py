@@ -22,8 +22,12 @@ Accepted = tuple[Items, list[str], list[ImageProblem]]
 """The items (a path, uint8 pixels, or None for bad pixels), their names, and what is bad."""
 
 
-def accept(images: Any) -> Accepted:
-    """Sort out `images`; raise InputError where they are no list of images at all."""
+def accept(images: Any, each: bool = False) -> Accepted:
+    """Sort out `images`; raise InputError where they are no list of images at all.
+
+    With `each` floats that are all at most 1 are the problem of each image that has such, whatever
+    the others of a list are; without, an error where all are such.
+    """
     _refuse_single(images)
     if hasattr(images, "__array__") and hasattr(images, "shape"):
         array = np.asarray(images)
@@ -36,7 +40,7 @@ def accept(images: Any) -> Accepted:
     if not isinstance(images, Sequence):
         remedy = "pass a list of paths, or an array of shape (n, H, W, 3)"
         raise _no_images(f"an object of type {type(images).__name__}", remedy)
-    return _accept_list(images)
+    return _accept_list(images, each)
 
 
 def _no_images(thing: str, remedy: str) -> InputError:
@@ -94,29 +98,36 @@ def _check_stack(array: np.ndarray) -> None:
 
 def _check_scale(arrays: Sequence[np.ndarray]) -> None:
     """Refuse floats that are all at most 1: as 0–255 they would be all but black."""
+    fault = _dark(arrays)
+    if fault:
+        raise InputError(message("images", *fault))
+
+
+def _dark(arrays: Sequence[np.ndarray]) -> tuple[str, str, str] | None:
     floats = [one for one in arrays if one.dtype.kind == "f" and one.size]
     # Neither max nor min would do: what they return depends on where NaN stands.
     if not floats or not np.fmax.reduce([np.fmax.reduce(one, axis=None) for one in floats]) <= 1:
-        return
+        return None
     low = np.fmin.reduce([np.fmin.reduce(one, axis=None) for one in floats])
     why = "floats are taken as 0–255, so these would all be black"
     remedy = "multiply them by 255: X * 255"
     if low < 0:
         remedy = "undo the normalisation; from −1…1 it is (X + 1) * 127.5"
-    raise InputError(message("images", f"floats from {low:g} to at most 1", why, remedy))
+    return f"floats from {low:g} to at most 1", why, remedy
 
 
-def _accept_list(images: Sequence) -> Accepted:
+def _accept_list(images: Sequence, each: bool) -> Accepted:
     items: list[Item] = []
     names: list[str] = []
     problems: list[ImageProblem] = []
-    _check_scale([np.asarray(one) for one in images if _is_array(one)])
+    if not each:
+        _check_scale([np.asarray(one) for one in images if _is_array(one)])
     for index, one in enumerate(images):
         named = isinstance(one, str | bytes | os.PathLike) and not is_content(one)
         path = os.fsdecode(one) if named else None
         names.append(f"image {index}" if path is None else path)
         try:
-            items.append(_accept_one(one) if path is None else _accept_path(path))
+            items.append(_accept_one(one, each) if path is None else _accept_path(path))
         except Unreadable as error:
             items.append(path)
             problems.append(problem_of(index, names[-1], error))
@@ -140,7 +151,7 @@ def _accept_path(path: str) -> str:
     return path
 
 
-def _accept_one(one: Any) -> np.ndarray:
+def _accept_one(one: Any, alone: bool) -> np.ndarray:
     if isinstance(one, Image.Image):
         return np.array(from_pil(one))
     if is_content(one):
@@ -148,4 +159,8 @@ def _accept_one(one: Any) -> np.ndarray:
     if not _is_array(one):
         shown = f"{repr(one)[:40]} of type {type(one).__name__}, not an image"
         raise Unreadable(shown, "pass a path, an array or a PIL image")
+    fault = _dark([np.asarray(one)]) if alone else None
+    if fault:
+        thing, why, remedy = fault
+        raise Unreadable(f"{thing}: {why}", remedy)
     return to_uint8(np.asarray(one))

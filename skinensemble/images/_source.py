@@ -268,11 +268,14 @@ def _rebuild(items: Items, names: list[str], digests: list[bytes | None]) -> Ima
     return ImageSource(_Shared(items, names, digests), np.arange(len(names)))
 
 
-def sort_out(images: Any) -> tuple[ImageSource, list[ImageProblem]]:
-    """Return the source of all `images`, and which of them must not be read from it."""
+def sort_out(images: Any, each: bool = False) -> tuple[ImageSource, list[ImageProblem]]:
+    """Return the source of all `images`, and which of them must not be read from it.
+
+    With `each`, what is wrong with one image never depends on the others.
+    """
     if isinstance(images, ImageSource):
         return images, []
-    items, names, problems = accept(images)
+    items, names, problems = accept(images, each)
     return _rebuild(items, names, [None] * len(names)), problems
 
 
