@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
@@ -19,6 +19,7 @@ from skinensemble.exceptions import (
 
 __all__ = [
     "as_lesions",
+    "check_generator",
     "check_groups",
     "check_labels",
     "check_lengths",
@@ -52,6 +53,29 @@ def check_lengths(X, **columns) -> None:
         raise InputError(message("lengths", ", ".join(wrong), why, "pass one value per sample"))
 
 
+def check_generator(random_state) -> np.random.RandomState:
+    """Return scikit-learn's generator of a seed.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+
+    Returns
+    -------
+    RandomState
+
+    Raises
+    ------
+    InputError
+        When it is none of these.
+    """
+    try:
+        return check_random_state(random_state)
+    except ValueError as error:
+        why, remedy = "neither an integer from 0 on nor a RandomState", "pass such as 0"
+        raise InputError(message("random_state", repr(random_state), why, remedy)) from error
+
+
 def check_weights(sample_weight, X, **options) -> np.ndarray:
     """Check the weights of samples, of which one at least must count.
 
@@ -70,11 +94,16 @@ def check_weights(sample_weight, X, **options) -> np.ndarray:
     Raises
     ------
     InputError
-        When all are zero.
+        When all are zero, or some negative, not finite or no numbers, or there are not as many.
     """
     if sample_weight is not None:
         refuse_weightless(sample_weight)
-    return _check_sample_weight(sample_weight, X, ensure_non_negative=True, **options)
+    try:
+        return _check_sample_weight(sample_weight, X, ensure_non_negative=True, **options)
+    except (TypeError, ValueError) as error:
+        shown, why = f"{sample_weight!r:.60}".split("\n")[0], str(error).rstrip(".!")
+        remedy = "pass one number for each sample, from 0 up"
+        raise InputError(message("sample_weight", shown, why, remedy)) from error
 
 
 def refuse_weightless(sample_weight) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from committees import CODES, MALIGNANT, Recorder, Scripted, committee, lesion_table, notebook
 from sklearn.base import clone
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Perceptron
@@ -371,6 +372,34 @@ def test_what_cannot_be_trained_is_known_before_the_triage_is(data):
     with pytest.raises(InputError, match=r"lengths: sample_weight \(3\)"):
         Cascade(triage).fit(X, y, groups=lesions, sample_weight=[1, 1, 1])
     assert notes == []
+
+
+class Unprepared(GaussianNB):
+    """A classifier that must not be shown any image."""
+
+    def prepare(self, X):
+        raise AssertionError("prepared")
+
+
+LDA = Stage([("lda", LinearDiscriminantAnalysis())])
+UNUSABLE = {
+    "negative": (-1.0, {}, "sample_weight: array.* – Negative values .* – pass one"),
+    "NaN": (np.nan, {}, "sample_weight: array.*NaN – pass one number"),
+    "text": ("a", {}, "sample_weight: array.*'a'"),
+    "unheeded": (1.0, {"diagnosis": LDA}, "member: lda – fit of LinearDiscriminantAnalysis takes"),
+    "seed": (1.0, {"random_state": -1}, "random_state: -1 – neither an integer from 0 on"),
+    "a stage's": (1.0, {"diagnosis__random_state": "x"}, "random_state: 'x' – neither an integer"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_weights_and_seeds_that_cannot_be_used_are_known_before_any_image_is(data, case):
+    X, y, lesions = data
+    weight, params, text = UNUSABLE[case]
+    triage = Stage([("a", Unprepared())])
+    cascade = Cascade(triage, Stage([("b", GaussianNB())])).set_params(**params)
+    with pytest.raises(InputError, match=text):
+        cascade.fit(X, y, groups=lesions, sample_weight=np.full(len(y), weight))
 
 
 class Interrupted(GaussianNB):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skinensemble._afresh import afresh
@@ -29,6 +29,7 @@ from skinensemble.stage import EarlyDecision, Stage
 from skinensemble.taxonomy import MALIGNANT, SIDES, malignant_mask
 from skinensemble.thresholds import Certificate
 from skinensemble.validation import (
+    check_generator,
     check_groups,
     check_labels,
     check_lengths,
@@ -166,6 +167,8 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         # What cannot work must fail now, not after every image has passed every backbone.
         for stage, labels in ((triage, mask[encoded].astype(int)), (diagnosis, encoded)):
             stage.check_rule(labels, lesions)
+            stage.check_weighting(sample_weight, X)
+            check_generator(stage.random_state)
         common_folds((triage, diagnosis), encoded, lesions, self.classes_)
         X = diagnosis.prepare(triage.prepare(X))
         lesions = group_copies(X, encoded, lesions)
@@ -381,6 +384,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         if self.refer is not None:
             resolve_referral(self.refer)
         check_seconds(time_limit=self.time_limit)
+        check_generator(self.random_state)
 
     def _say(self, stage: str, classes) -> None:
         if self.verbose:
@@ -391,7 +395,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         # Of seeded stages the folds are the same each time: by these, checkpoints are found again.
         given = [self.random_state, *(stage.random_state for stage in stages)]
         seed = next((one for one in given if one is not None), None)
-        seeds = check_random_state(seed).randint(2**31 - 1, size=1 + len(stages))
+        seeds = check_generator(seed).randint(2**31 - 1, size=1 + len(stages))
         folds = common_folds(stages, encoded, lesions, self.classes_, int(seeds[0]))
         held_out = [folds == k for k in range(folds.max() + 1)]
         for stage, seed in zip(stages, seeds[1:], strict=True):

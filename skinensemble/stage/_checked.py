@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
-from skinensemble.committee import Tolerance
+from skinensemble.committee import Tolerance, refuse_weighting
 from skinensemble.exceptions import InputError, first_few, message
+from skinensemble.validation import check_generator, check_weights
 
 __all__ = ["CheckedStage"]
 
@@ -41,14 +41,16 @@ class CheckedStage:
         tolerance.check_rule(rule, len(self.members))
         rule.check_targets(targets, lesions)
 
+    def check_weighting(self: Any, sample_weight, X) -> np.ndarray | None:
+        """Return the weights of samples, where there are any and the members could heed them."""
+        if sample_weight is None:
+            return None
+        refuse_weighting(self.members)
+        return check_weights(sample_weight, X)
+
     def check_seed(self: Any) -> int | None:
         """Return the seed of the folds and the members, drawn from a RandomState if it is one."""
-        given = self.random_state
-        try:
-            drawn = check_random_state(given)
-        except ValueError as error:
-            why, remedy = "neither an integer from 0 on nor a RandomState", "pass such as 0"
-            raise InputError(message("random_state", repr(given), why, remedy)) from error
+        given, drawn = self.random_state, check_generator(self.random_state)
         if given is None or isinstance(given, (int, np.integer)):
             return None if given is None else int(given)
         return int(drawn.randint(2**31 - 1))

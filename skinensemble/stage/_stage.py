@@ -18,7 +18,6 @@ from skinensemble.committee import (
     cast_ballot,
     cross_fit,
     prepare_all,
-    refuse_weighting,
     stack_ballots,
 )
 from skinensemble.engines import get_config
@@ -40,7 +39,6 @@ from skinensemble.validation import (
     check_groups,
     check_labels,
     check_lengths,
-    check_weights,
     encode_known,
     lesion_folds,
     unequal_weights,
@@ -256,9 +254,7 @@ class Stage(
         self.classes_, encoded = check_labels(y)
         lesions = check_groups(groups, encoded, self.classes_)
         self.lesion_digests_ = lesion_digests(groups)
-        if sample_weight is not None:
-            refuse_weighting(self.members)
-            sample_weight = check_weights(sample_weight, X)
+        sample_weight = self.check_weighting(sample_weight, X)
         seed = self.check_seed()
         # What cannot work must fail now, not after hours of training.
         self.check_rule(encoded, lesions)
