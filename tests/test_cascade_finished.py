@@ -5,12 +5,12 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from committees import CODES, MALIGNANT, committee, lesion_table
+from committees import CODES, MALIGNANT, Recorder, committee, lesion_table, notebook
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
-from skinensemble import Cascade, PretrainedMember, Stage, load, make_cascade
+from skinensemble import Cascade, PretrainedMember, Stage, cascade_around, load, make_cascade
 from skinensemble.exceptions import MemberError
 from skinensemble.persistence.container import read_container
 
@@ -80,6 +80,21 @@ def test_what_has_no_two_sides_is_named_before_any_training(case):
     stages = Stage([("theirs", member), *committee()], cv=2), Stage(committee(), cv=2)
     with pytest.raises(MemberError, match=rf"^member: theirs – {text}"):
         Cascade(*stages).fit(X, Y, groups=LESIONS)
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_one_that_votes_in_both_stages_is_named_before_any_training_as_well(case):
+    notes, share = notebook()
+    member, text = WRONG[case]
+    stage = Stage([("theirs", member), ("noted", Recorder(share))], cv=2)
+    text = text.replace(", or in benign and malignant", "$")
+    text = text.replace("leave it out of the triage", "give the triage members of its own")
+    with pytest.raises(MemberError, match=rf"^member: theirs – {text}"):
+        Cascade("soft", stage).fit(X, Y, groups=LESIONS)
+    assert notes == []
+    if case != "unknown":  # which no stage knows
+        with pytest.raises(MemberError, match=rf"^member: theirs – {text}"):
+            cascade_around(stage.fit(X, Y, groups=LESIONS))
 
 
 @pytest.fixture(scope="module")

@@ -368,7 +368,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         first = make_stage(*DEFAULT_BACKBONES) if given is None else clone(given)
         first.check_members()
         if self._shares_members:
-            return shared_triage(first, self.malignant_, self.triage), first
+            return shared_triage(first, self.classes_, self.malignant_, self.triage), first
         diagnosis = make_diagnosis(first) if self.diagnosis is None else clone(self.diagnosis)
         diagnosis.check_members()
         return collapse_finished(first, self.classes_, self.malignant_), diagnosis

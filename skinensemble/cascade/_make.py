@@ -152,7 +152,7 @@ def cascade_around(
     mask = malignant_mask(diagnosis.classes_, malignant)
     cascade.classes_, cascade.malignant_ = diagnosis.classes_, diagnosis.classes_[mask]
     cascade.diagnosis_ = diagnosis
-    triage = shared_triage(cascade.diagnosis, cascade.malignant_, voting)
+    triage = shared_triage(cascade.diagnosis, cascade.classes_, cascade.malignant_, voting)
     cascade.triage_ = adopt_members(triage, diagnosis, mask)
     cascade._learn_referral()
     return cascade._copy_feature_names()

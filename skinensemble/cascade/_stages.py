@@ -75,18 +75,27 @@ def collapse_finished(triage: Stage, classes: np.ndarray, malignant: np.ndarray)
     return triage.set_params(members=members)
 
 
-def shared_triage(diagnosis: Stage, malignant: np.ndarray, voting) -> Stage:
+def shared_triage(diagnosis: Stage, classes: np.ndarray, malignant: np.ndarray, voting) -> Stage:
     """Return a triage, not fitted, in which the members of the diagnosis vote.
 
     Parameters
     ----------
     diagnosis : Stage
         Not fitted.
-    malignant : ndarray of labels
+    classes, malignant : ndarray of labels
+        As in :func:`collapse_finished`.
     voting : str or VotingRule
         Rule of the triage.
+
+    Raises
+    ------
+    MemberError
+        When a finished member votes for what is no diagnosis, or for one side only.
     """
     labels = malignant.tolist()
+    sides = set(classes.tolist()), set(labels)
+    for name, member in diagnosis.members:
+        _refuse_other_labels(name, _finished_labels(member), *sides, shared=True)
     members = [(name, CollapsedMember(member, labels)) for name, member in diagnosis.members]
     return clone(diagnosis).set_params(members=members, voting=voting, calibration=None)
 
@@ -125,17 +134,24 @@ def _collapsed(name: str, member, known: set, malignant: set):
     labels = _finished_labels(member)
     if not labels or labels <= set(SIDES.tolist()):
         return member
-    if labels - known:
-        why = f"it votes for {first_few(sorted(labels - known, key=str))}, which y does not hold"
-        remedy = f"let it answer in {first_few(sorted(known))}, or in benign and malignant"
-        raise MemberError(message("member", name, why, remedy))
-    if not labels & malignant or labels <= malignant:
-        why = f"all it knows ({first_few(sorted(labels))}) is of one side"
-        raise MemberError(message("member", name, why, "leave it out of the triage"))
+    _refuse_other_labels(name, labels, known, malignant)
     if isinstance(member, PretrainedMember):
         sides = SIDES[[int(label in malignant) for label in _plain(member.classes)]]
         return clone(member).set_params(classes=sides.tolist())
     return CollapsedMember(member, malignant=sorted(labels & malignant))
+
+
+def _refuse_other_labels(name: str, labels: set, known: set, malignant: set, shared=False) -> None:
+    """Refuse a finished member that cannot be added up by side; one to be trained has no labels."""
+    also = "" if shared else ", or in benign and malignant"
+    if labels - known:
+        why = f"it votes for {first_few(sorted(labels - known, key=str))}, which y does not hold"
+        remedy = f"let it answer in {first_few(sorted(known))}{also}"
+        raise MemberError(message("member", name, why, remedy))
+    if labels and (not labels & malignant or labels <= malignant):
+        why = f"all it knows ({first_few(sorted(labels))}) is of one side"
+        remedy = "give the triage members of its own" if shared else "leave it out of the triage"
+        raise MemberError(message("member", name, why, remedy))
 
 
 def _finished_labels(member) -> set:
