@@ -5,9 +5,12 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from sklearn import get_config
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, _num_samples
+from sklearn.utils.validation import _check_sample_weight, _num_samples, has_fit_parameter
 
 from skinensemble._paths import refuse_path
 from skinensemble.exceptions import (
@@ -25,6 +28,7 @@ __all__ = [
     "check_lengths",
     "check_weights",
     "encode_known",
+    "fit_key",
     "lesion_folds",
     "refuse_weightless",
     "unequal_weights",
@@ -104,6 +108,33 @@ def check_weights(sample_weight, X, **options) -> np.ndarray:
         shown, why = f"{sample_weight!r:.60}".split("\n")[0], str(error).rstrip(".!")
         remedy = "pass one number for each sample, from 0 up"
         raise InputError(message("sample_weight", shown, why, remedy)) from error
+
+
+def fit_key(estimator, what: str) -> str | None:
+    """Return the name by which the fit of an estimator takes weights or lesions.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A pipeline hands on to its last step what is addressed to that; where scikit-learn routes
+        metadata, what that step has requested.
+    what : {"sample_weight", "groups"}
+
+    Returns
+    -------
+    str or None
+        None where it takes none.
+    """
+    if has_fit_parameter(estimator, what):
+        return what
+    if isinstance(estimator, FrozenEstimator) or not hasattr(estimator, "steps"):
+        return None
+    if get_config()["enable_metadata_routing"]:
+        routed = get_routing_for_object(estimator).consumes("fit", [what])
+        return what if what in routed else None
+    name, last = estimator.steps[-1]
+    own = fit_key(last, what)
+    return None if own is None else f"{name}__{own}"
 
 
 def refuse_weightless(sample_weight) -> None:

@@ -8,6 +8,8 @@ from committees import MALIGNANT, Recorder, committee, lesion_table, notebook
 from sklearn import config_context
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skinensemble import CalibratedVote, Cascade, Stage, ThresholdVote
 
@@ -33,6 +35,17 @@ def test_lesions_and_weights_reach_the_members_through_routing():
     assert len(fits) == 2 * 3
     assert all(note[3]["groups"] is not None for note in fits)
     assert all(note[3]["sample_weight"] is not None for note in fits)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_pipeline_hands_on_what_its_last_step_requested(asked):
+    notes, keep = notebook()
+    with config_context(enable_metadata_routing=True):
+        last = Recorder(keep).set_fit_request(groups=asked, sample_weight=False)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        Stage([("one", make_pipeline(scaler, last))], cv=2).fit(X, Y, groups=LESIONS)
+    fits = [note for note in notes if note[0] == "fit"]
+    assert all((note[3]["groups"] is not None) == asked for note in fits)
 
 
 @pytest.mark.filterwarnings("ignore::skinensemble.exceptions.UngroupedWarning")

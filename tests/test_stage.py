@@ -12,8 +12,18 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skinensemble import CalibratedVote, MajorityVote, SoftVote, Stage, ThresholdVote, load
+from skinensemble import (
+    CalibratedVote,
+    CollapsedMember,
+    MajorityVote,
+    SoftVote,
+    Stage,
+    ThresholdVote,
+    load,
+)
 from skinensemble.exceptions import InputError, MemberError, UngroupedWarning
 from skinensemble.persistence import save
 from skinensemble.voting import check_ballots
@@ -139,6 +149,29 @@ def test_weights_and_lesions_reach_the_members_in_their_rows(data):
     for _, seen, labels, given in fits:
         rows = [row[values.tobytes()] for values in seen]
         np.testing.assert_array_equal(labels, y[rows])
+        np.testing.assert_array_equal(given["sample_weight"], weight[rows])
+        np.testing.assert_array_equal(given["groups"], stage.lesions_[rows])
+
+
+@pytest.mark.parametrize("inside", ["pipeline", "pipeline in a pipeline", "collapsed"])
+def test_weights_and_lesions_reach_the_last_step_of_a_pipeline(data, inside):
+    X, y, lesions = data
+    weight = np.arange(1.0, len(y) + 1)
+    notes, book = notebook()
+    member = make_pipeline(StandardScaler(), Recorder(book))
+    if inside == "pipeline in a pipeline":
+        member = make_pipeline(StandardScaler(), member)
+    if inside == "collapsed":
+        member = CollapsedMember(member, malignant=["mel"])
+        member.fit(X, y, groups=lesions, sample_weight=weight)
+        ((_, _, _, given),) = notes
+        np.testing.assert_array_equal(given["groups"], lesions)
+        np.testing.assert_array_equal(given["sample_weight"], weight)
+        return
+    stage = Stage([("one", member)], cv=3).fit(X, y, groups=lesions, sample_weight=weight)
+    fits = [note[3] for note in notes if note[0] == "fit"]
+    for fold, given in enumerate(fits):
+        rows = stage.folds_ != fold
         np.testing.assert_array_equal(given["sample_weight"], weight[rows])
         np.testing.assert_array_equal(given["groups"], stage.lesions_[rows])
 

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, indexable
-from sklearn.utils.validation import _num_samples, has_fit_parameter
+from sklearn.utils.validation import _num_samples
 
 from skinensemble._deadline import remaining
 from skinensemble._paths import refuse_path
@@ -27,6 +27,7 @@ from skinensemble.exceptions import (
     message,
 )
 from skinensemble.features._together import pass_together
+from skinensemble.validation import fit_key
 from skinensemble.voting import check_ballots
 
 __all__ = [
@@ -158,7 +159,7 @@ def refuse_weighting(members) -> None:
     """Refuse sample weights where one of the named members could not heed them."""
     for name, member in members:
         weighted = isinstance(member, FrozenEstimator)
-        if not weighted and not has_fit_parameter(member, "sample_weight"):
+        if not weighted and fit_key(member, "sample_weight") is None:
             why = f"fit of {type(member).__name__} takes no sample_weight"
             raise InputError(message("member", name, why, "leave out the weights or the member"))
 
@@ -169,7 +170,8 @@ def fit_member(name: str, member, X, y, parts, extra, *, spared=_NOT_ITS_OWN) ->
     Of `extra` it gets what its ``fit`` takes.
     """
     with blamed(name, "fit", spared):
-        known = {key: value for key, value in extra.items() if has_fit_parameter(member, key)}
+        keys = {what: fit_key(member, what) for what in extra}
+        known = {key: extra[what] for what, key in keys.items() if key is not None}
         if len(parts) > 1 and trains_together(member):
             return member.fit_each(X, y, parts, **known)
         return [_fit_part(member, X, y, rows, known) for rows in parts]

@@ -6,9 +6,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.taxonomy import MALIGNANT, SIDES, malignant_mask
+from skinensemble.validation import fit_key
 
 __all__ = ["CollapsedMember"]
 
@@ -130,9 +131,10 @@ class CollapsedMember(ClassifierMixin, BaseEstimator):
         InputError
             When the classifier knows diagnoses of one side only.
         """
-        given = {} if sample_weight is None else {"sample_weight": sample_weight}
-        if groups is not None and has_fit_parameter(self.classifier, "groups"):
-            given["groups"] = groups
+        weight_key = fit_key(self.classifier, "sample_weight") or "sample_weight"
+        given = {} if sample_weight is None else {weight_key: sample_weight}
+        if groups is not None and (key := fit_key(self.classifier, "groups")):
+            given[key] = groups
         self.classifier_ = clone(self.classifier).fit(X, y, **given)
         return self._learn_sides()
 
