@@ -360,8 +360,8 @@ def lesion_folds(
     Raises
     ------
     InputError
-        When a class has fewer lesions than there are folds, or a splitter of the user's separates
-        the images of a lesion or leaves a class out of a training part.
+        When `cv` is none of these, a class has fewer lesions than there are folds, or a splitter of
+        the user's separates the images of a lesion or leaves a class out of a training part.
 
     Examples
     --------
@@ -373,7 +373,12 @@ def lesion_folds(
     n_folds = 5 if cv is None else cv
     names = np.arange(y.max() + 1) if classes is None else classes
     if not isinstance(n_folds, (int, np.integer)):
-        return _checked(_fold_table(check_cv(cv, y, classifier=True), y, groups), y, groups, names)
+        try:
+            splitter = check_cv(cv, y, classifier=True)
+        except ValueError as error:
+            why = "neither a number of folds, nor a splitter, nor a list of folds"
+            raise InputError(message("cv", f"{cv!r:.60}", why, "pass such as 5")) from error
+        return _checked(_fold_table(splitter, y, groups), y, groups, names)
     lesions = np.arange(len(y)) if groups is None else groups
     _, first, lesion = np.unique(lesions, return_index=True, return_inverse=True)
     _refuse_rare(y[first], int(n_folds), names, "samples" if groups is None else "lesions")

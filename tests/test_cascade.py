@@ -429,6 +429,25 @@ def test_a_fit_that_fails_leaves_nothing_that_answers(data, voting, monkeypatch)
             one.verdicts(X)
 
 
+@pytest.mark.parametrize(
+    ("stages", "text"),
+    [
+        (
+            {"triage": GaussianNB()},
+            r"triage: GaussianNB\(\) – neither a Stage nor a voting rule – ",
+        ),
+        ({"triage": committee()}, r"triage: \[\('linear', .* – neither a Stage nor a voting rule"),
+        ({"diagnosis": GaussianNB()}, r"diagnosis: GaussianNB\(\) – not a Stage – pass such as"),
+        ({"triage": "soft", "diagnosis": "soft"}, "diagnosis: 'soft' – not a Stage – pass such as"),
+    ],
+    ids=str,
+)
+def test_what_is_no_stage_is_refused(data, stages, text):
+    X, y, lesions = data
+    with pytest.raises(InputError, match=f"^{text}"):
+        Cascade(**stages).fit(X, y, groups=lesions)
+
+
 def test_tables_of_folds_that_read_alike_are_told_apart():
     n = 3000
     X, y, lesions = np.zeros((n, 2)), np.where(np.arange(n) % 2, "mel", "nv"), np.arange(n)

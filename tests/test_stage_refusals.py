@@ -114,12 +114,22 @@ def test_a_promise_that_cannot_be_proved_is_refused_before_any_training():
         ([("a", GaussianNB(), 1)], r"members: \('a', .*, 1\) – no pair of name and classifier – "),
         ([("a",)], r"members: \('a',\) – no pair of name and classifier – pass pairs, such as \("),
         ([("svm", LinearSVC()), ("nb", GaussianNB())], "members: svm – no predict_proba, so no"),
-        ([("a", GaussianNB()), ("a", GaussianNB())], "not unique"),
-        ([("a__b", GaussianNB())], "__"),
-        ([("cv", GaussianNB())], "conflict"),
+        ([("a", GaussianNB()), ("a", GaussianNB())], "members: a, a – .*not unique.* – give each"),
+        ([("a__b", GaussianNB())], "members: a__b – .*__.* – give each a plain name of its own"),
+        ([("cv", GaussianNB())], "members: cv – .*conflict.* – give each a plain name of its own"),
+        ([(1, GaussianNB()), ("b", GaussianNB())], "members: 1 – the name is no text – pass such"),
     ],
 )
 def test_members_that_make_no_committee_are_refused(data, members, text):
     X, y, lesions = data
-    with pytest.raises(ValueError, match=text):
+    with pytest.raises(InputError, match=text):
         Stage(members).fit(X, y, groups=lesions)
+
+
+@pytest.mark.parametrize("cv", ["five", 2.5])
+def test_what_is_no_number_of_folds_is_refused_before_any_training(data, cv):
+    X, y, lesions = data
+    with pytest.raises(
+        InputError, match=r"^cv: .* – neither a number of folds, nor .* – pass such"
+    ):
+        Stage([("one", Scripted("raise"))], cv=cv).fit(X, y, groups=lesions)

@@ -22,7 +22,7 @@ from skinensemble.cascade._stages import (
 from skinensemble.cascade._stream import stream
 from skinensemble.cascade._verdicts import follow
 from skinensemble.cascade._withhold import learn_referrals
-from skinensemble.exceptions import check_choice
+from skinensemble.exceptions import InputError, check_choice, message
 from skinensemble.identity import group_copies
 from skinensemble.referral import resolve_referral
 from skinensemble.stage import EarlyDecision, Stage
@@ -381,6 +381,9 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
 
     def _check_params(self) -> None:
         check_choice("route", self.route, ROUTES)
+        if not self._shares_members:
+            _check_stage("triage", self.triage, "neither a Stage nor a voting rule")
+        _check_stage("diagnosis", self.diagnosis, "not a Stage")
         if self.refer is not None:
             resolve_referral(self.refer)
         check_seconds(time_limit=self.time_limit)
@@ -417,3 +420,9 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         tags.input_tags.sparse = bool(inputs) and all(tag.sparse for tag in inputs)
         tags.input_tags.allow_nan = bool(inputs) and all(tag.allow_nan for tag in inputs)
         return tags
+
+
+def _check_stage(name: str, given, why: str) -> None:
+    if given is not None and not isinstance(given, Stage):
+        remedy = 'pass such as Stage([("resnet50", TransferClassifier("resnet50"))])'
+        raise InputError(message(name, f"{given!r:.60}", why, remedy))

@@ -71,9 +71,21 @@ class CheckedStage:
         if jobs is not None and (not isinstance(jobs, (int, np.integer)) or jobs == 0):
             why, remedy = "not a number of processes", "pass None, 1, 2 …, or -1 for all cores"
             raise InputError(message("n_jobs", f"{jobs!r:.60}", why, remedy))
-        self._validate_names([name for name, _ in self.members])
+        self._check_names([name for name, _ in self.members])
         mute = [name for name, member in self.members if not hasattr(member, "predict_proba")]
         if mute:
             why = "no predict_proba, so no ballot"
             raise InputError(message("members", first_few(mute), why, "use a calibrated wrapper"))
         self.tolerance().check(len(self.members))
+
+    def _check_names(self: Any, names: list) -> None:
+        odd = [name for name in names if not isinstance(name, str)]
+        if odd:
+            shown = first_few(odd, show=lambda one: f"{one!r:.60}")
+            remedy = 'pass such as ("resnet50", TransferClassifier("resnet50"))'
+            raise InputError(message("members", shown, "the name is no text", remedy))
+        try:
+            self._validate_names(names)
+        except ValueError as error:
+            remedy = "give each a plain name of its own"
+            raise InputError(message("members", first_few(names), str(error), remedy)) from error
