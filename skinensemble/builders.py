@@ -46,8 +46,18 @@ def make_stage(
     Returns
     -------
     Stage
+
+    Raises
+    ------
+    InputError
+        When `weights` names a backbone that is not used, or there are options and no backbone.
     """
-    given = weights_of([name for name in backbones if isinstance(name, str)], weights)
+    names = [name for name in backbones if isinstance(name, str)]
+    given = weights_of(names, weights)
+    idle = sorted(set(options) - {"verbose"})
+    if idle and not names:
+        why = "they are of backbones, and none is named"
+        raise InputError(message("options", first_few(idle), why, "give them to your members"))
     members = [
         backbone
         if isinstance(backbone, tuple)

@@ -66,6 +66,14 @@ def test_an_unknown_option_is_refused():
         make_stage("resnet50", learningrate=1)
 
 
+@pytest.mark.parametrize("make", [make_stage, make_cascade])
+def test_options_without_a_backbone_to_have_them_are_refused(make):
+    text = "options: epochz, units – they are of backbones, and none is named – give them to your"
+    with pytest.raises(InputError, match=f"^{text}"):
+        make(("own", GaussianNB()), epochz=5, units=(), verbose=1)
+    make(("own", GaussianNB()), verbose=1, cv=2)
+
+
 def test_without_names_the_offline_backbones():
     cascade = make_cascade()
     assert [name for name, _ in cascade.triage.members] == list(DEFAULT_BACKBONES)
@@ -131,3 +139,5 @@ def test_a_promise_of_nothing_is_not_taken_for_the_default():
 def test_a_promise_needs_the_threshold_rule(voting):
     with pytest.raises(InputError, match=r'^min_sensitivity: 0.95 – .* – use voting="threshold"'):
         make_cascade("resnet50", voting=voting, min_sensitivity=0.95)
+    with pytest.raises(InputError, match=r'^confidence: 0.9 – .* – use voting="threshold"'):
+        make_cascade("resnet50", voting=voting, confidence=0.9)

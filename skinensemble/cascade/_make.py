@@ -22,7 +22,7 @@ def make_cascade(
     diagnosis_voting: str | VotingRule | None = None,
     calibration: str | None = None,
     min_sensitivity: float | None = None,
-    confidence: float = 0.95,
+    confidence: float | None = None,
     weights="imagenet",
     malignant=MALIGNANT,
     route="soft",
@@ -50,8 +50,8 @@ def make_cascade(
         As in :class:`Stage`, for the triage; any of them calibrates the diagnosis by temperature.
     min_sensitivity : float, default=None
         Sensitivity that the triage threshold must prove, for ``voting="threshold"`` (0.95 there).
-    confidence : float, default=0.95
-        Confidence of that proof.
+    confidence : float, default=None
+        Confidence of that proof (0.95 there).
     weights, cv, **options
         As in :class:`TransferClassifier` and :class:`Stage`, `refit`, `n_jobs`, `on_error`,
         `min_members` and `member_time_limit` among them; `weights` may be a dict from backbone to
@@ -71,8 +71,8 @@ def make_cascade(
     Raises
     ------
     InputError
-        When `min_sensitivity` is given to a rule that promises none, or `weights` names a backbone
-        that is not used.
+        When `min_sensitivity` or `confidence` is given to a rule that promises nothing, `weights`
+        names a backbone that is not used, or there are options and no backbone to have them.
 
     Examples
     --------
@@ -82,12 +82,14 @@ def make_cascade(
     >>> cascade.triage.voting, cascade.diagnosis.voting
     (ThresholdVote(), 'soft')
     """
+    asked = {"min_sensitivity": min_sensitivity, "confidence": confidence}
+    asked = {name: value for name, value in asked.items() if value is not None}
     if voting == "threshold":
-        asked = 0.95 if min_sensitivity is None else min_sensitivity
-        voting = ThresholdVote(min_sensitivity=asked, confidence=confidence)
-    elif min_sensitivity is not None:
+        voting = ThresholdVote(**asked)
+    elif asked:
+        (name, value), *_ = asked.items()
         why = f"voting={voting!r} promises no sensitivity"
-        raise InputError(message("min_sensitivity", min_sensitivity, why, 'use voting="threshold"'))
+        raise InputError(message(name, value, why, 'use voting="threshold"'))
     backbones = backbones or DEFAULT_BACKBONES
     shared = {"weights": weights, "cv": cv, "verbose": verbose, **options}
     triage = make_stage(*backbones, voting=voting, **shared).set_params(calibration=calibration)

@@ -184,7 +184,7 @@ def _build(args: argparse.Namespace):
         voting=voting,
         diagnosis_voting=args.diagnosis_voting,
         min_sensitivity=args.min_sensitivity,
-        confidence=confidence,
+        confidence=args.confidence,
         weights=dict(args.weights),
         calibration=args.calibration,
         refer=args.refer,
