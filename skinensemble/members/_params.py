@@ -76,6 +76,10 @@ def check_pairs(params: dict) -> None:
     for pair, (why, remedy) in _EXCLUSIVE.items():
         if not any(params[key] is None or params[key] == [] for key in pair):
             raise InputError(message("parameters", ", ".join(pair), why, remedy))
+    if params["head_warmup"] >= params["epochs"]:
+        why = f"of {params['epochs']} epochs none is left to train more than the head"
+        remedy = "pass fewer, or unfreeze=None"
+        raise InputError(message("head_warmup", params["head_warmup"], why, remedy))
 
 
 def check_params(name: str, params: dict) -> None:

@@ -34,6 +34,8 @@ _AUTO = {
     "batch_size": ("auto", 32),
     "class_weight": (0.75, 0.25),
 }
+# Features of a network share one unit, and so one scale: that is not for users to choose.
+_OF_A_HEAD = sorted({*DenseHead._get_param_names()} - {"scaling"})
 _NOT_SAVED = ("backbone", "weights", "store", "image_size", "image_fit", *_WAYS)
 
 
@@ -372,13 +374,8 @@ validation_fraction, patience, callbacks, random_state, verbose
     def _check(self) -> None:
         check_params(type(self).__name__, self._resolved())
         if self._tunes:
-            check_pairs(self.get_params(deep=False))
-        epochs = self._resolved()["epochs"]
-        if self._tunes and self.head_warmup >= epochs:
-            why = f"of {epochs} epochs none is left to train more than the head"
-            remedy = "pass fewer, or unfreeze=None"
-            raise InputError(message("head_warmup", self.head_warmup, why, remedy))
-        if self.checkpoint is not None and self._tunes:
+            check_pairs(self._resolved())
+        if self._tunes and self.checkpoint is not None:
             usable_folder(self.checkpoint, "checkpoint")
 
     def _checked(self, X, y, sample_weight, groups):
@@ -403,8 +400,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         if self._tunes:
             return TunedTop(params)
         params["verbose"] = max(self.verbose - 1, 0)
-        own = {name: params[name] for name in DenseHead._get_param_names() if name in params}
-        return DenseHead(**own, scaling="common")
+        return DenseHead(**{name: params[name] for name in _OF_A_HEAD}, scaling="common")
 
     def _dump(self, out):
         parts = {
@@ -430,7 +426,8 @@ validation_fraction, patience, callbacks, random_state, verbose
         if self.head_.n_features_in_ != self.body_.n_features_out_:
             raise state.fault("head", "it takes another number of features than the body gives")
         body = {name: getattr(self.body_, name) for name in _BODY}
-        TransferClassifier.__init__(self, **body, **self.head_.get_params())
+        head = {name: getattr(self.head_, name) for name in _OF_A_HEAD}
+        TransferClassifier.__init__(self, **body, **head)
         self.verbose = self.body_.verbose
 
     def _load_tuned(self, state):
