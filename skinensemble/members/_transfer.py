@@ -7,7 +7,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skinensemble.exceptions import InputError, message
 from skinensemble.features import BackboneFeatures
 from skinensemble.features._cut_body import CutBody
 from skinensemble.images import as_images
