@@ -8,7 +8,7 @@ from committees import MALIGNANT, Recorder, committee, lesion_table, notebook
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-from skinensemble import Cascade, Referral, Stage, ThresholdVote, load
+from skinensemble import Cascade, EarlyExitVote, Referral, Stage, ThresholdVote, load
 from skinensemble.exceptions import InputError, ReferralWarning
 from skinensemble.persistence import save
 from skinensemble.prevalence import restate
@@ -118,6 +118,28 @@ def test_a_new_threshold_learns_the_referral_anew():
     before = cascade.triage_referral_.threshold_
     cascade.certify(FRESH[0], FRESH[1], groups=FRESH[2], min_sensitivity=0.95)
     assert cascade.triage_referral_.threshold_ != before
+
+
+def test_a_vote_that_stops_at_a_threshold_is_certified_and_refers():
+    """Its old threshold, which few lesions of a fold could not prove again, is no more in it."""
+    cascade = trained(EarlyExitVote(ThresholdVote(min_sensitivity=0.97)), refer=0.5)
+    cascade.certify(FRESH[0], FRESH[1], groups=FRESH[2], min_sensitivity=0.9)
+    assert cascade.certificate_.kind == "held-out"
+    assert "The vote (" in cascade.triage_.earned()
+
+
+def test_a_certificate_whose_referral_cannot_be_learnt_changes_nothing(monkeypatch):
+    cascade = trained(ThresholdVote(min_sensitivity=0.8), refer=Referral(coverage=0.6))
+    before, certificate = cascade.verdicts(FRESH[0]), cascade.certificate_
+
+    def fail(*_, **__):
+        raise InputError("nothing to learn")
+
+    monkeypatch.setattr(Referral, "fit", fail)
+    with pytest.raises(InputError, match="nothing to learn"):
+        cascade.certify(FRESH[0], FRESH[1], groups=FRESH[2], min_sensitivity=0.95)
+    assert cascade.certificate_ is certificate
+    assert cascade.verdicts(FRESH[0]) == before
 
 
 def test_an_accuracy_is_short_for_a_referral():

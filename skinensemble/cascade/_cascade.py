@@ -341,9 +341,14 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         encoded = encode_known(y, self.classes_, "the cascade")
         sides = SIDES[self.malignant_mask_[encoded].astype(int)]
         promise = {"min_sensitivity": min_sensitivity, "confidence": confidence}
+        before = dict(vars(self.triage_))
         certificate = self.triage_.certify(X, sides, groups=groups, **promise)
-        # Another threshold decides otherwise, and other decisions are sure.
-        self._learn_referral()
+        try:
+            # Another threshold decides otherwise, and other decisions are sure.
+            self._learn_referral()
+        except BaseException:
+            vars(self.triage_).update(before)
+            raise
         return certificate
 
     @property

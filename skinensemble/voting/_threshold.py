@@ -247,11 +247,12 @@ def _lesion_of(rule) -> str:
 
 def without_threshold(rule: VotingRule) -> VotingRule:
     """Return what a rule does before it decides at a threshold; itself where it has none."""
-    if isinstance(rule, ThresholdVote):
-        return rule.base_rule()
     if not isinstance(rule, RuleOverBase):
         return rule
     base = rule.base_rule()
+    if isinstance(rule, ThresholdVote):
+        # A new certificate on a vote that stops at a threshold is around the old one.
+        return without_threshold(base)
     plain = without_threshold(base)
     return rule if plain is base else clone(rule).set_params(base=plain)
 

@@ -19,6 +19,7 @@ from skinensemble import (
 from skinensemble.exceptions import CertificateError, InputError
 from skinensemble.thresholds import certify_threshold, lesion_scores
 from skinensemble.voting import _checks
+from skinensemble.voting._threshold import without_threshold
 
 
 def clinic(n_benign: int, n_malignant: int, views: int = 1, seed: int = 0):
@@ -200,3 +201,14 @@ def test_a_threshold_within_lends_how_it_puts_images_together():
     ballots = np.stack([1 - p, p], axis=2)
     rule = EarlyExitVote(ThresholdVote(lesion="mean")).fit(ballots, y)
     assert ThresholdVote.held_out(rule, ballots, y).lesion == "mean"
+
+
+@pytest.mark.parametrize("inner", [EarlyExitVote("threshold"), ThresholdVote(ThresholdVote())])
+def test_without_its_threshold_a_rule_has_none_further_in(inner):
+    def thresholds(rule):
+        base = rule.base_rule() if hasattr(rule, "base_rule") else None
+        return isinstance(rule, ThresholdVote) + (thresholds(base) if base else 0)
+
+    rule = ThresholdVote(inner)
+    assert thresholds(rule) > 1
+    assert thresholds(without_threshold(rule)) == 0
