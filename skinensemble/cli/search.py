@@ -187,11 +187,12 @@ def run(args: argparse.Namespace) -> int:
             folder=folder / "trials",
             random_state=args.seed,
             verbose=int(not args.quiet),
+            max_members=args.max_members,
         )
     print(found, flush=True)
     _write_leaderboard(found, folder)
     with progress_on_stderr(args.quiet):
-        committee = found.committee(max_members=args.max_members)
+        committee = found.committee()
         cascade = cascade_around(committee, voting, malignant=malignant)
         (folder / _NOTE).write_text(_told(args), encoding="utf-8")
         cascade.save(model)

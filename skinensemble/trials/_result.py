@@ -20,6 +20,7 @@ from skinensemble.metrics import Figure, lesion_weights
 from skinensemble.stage import Stage
 from skinensemble.tables import text_table, write_csv
 from skinensemble.trials._scoring import judge, scoring_name
+from skinensemble.trials._selection import SelectedVote
 from skinensemble.trials._trial import Trial, TrialData
 from skinensemble.voting import GreedyVote
 
@@ -84,6 +85,8 @@ class SearchResult:
         Where the time was over.
     n_jobs : int or None
         Members that :meth:`committee` trains at once.
+    max_members : int or None
+        Largest size of the committee; ``dataclasses.replace(found, max_members=2)`` has another.
     """
 
     candidates: Sequence[tuple[str, Any]]
@@ -92,6 +95,7 @@ class SearchResult:
     scoring: Any
     notes: Sequence[str]
     n_jobs: int | None = None
+    max_members: int | None = None
 
     @cached_property
     def finalists(self) -> list[str]:
@@ -107,7 +111,7 @@ class SearchResult:
 
     @cached_property
     def weights(self) -> dict[str, float]:
-        """Weights by greedy selection from the out-of-fold ballots of all finalists."""
+        """Weights in the committee, by greedy selection from the finalists' out-of-fold ballots."""
         rule = self._rule().fit(self.ballots, self.data.targets, groups=self.data.lesions)
         return dict(zip(self.finalists, rule.weights_.tolist(), strict=True))
 
@@ -177,11 +181,11 @@ class SearchResult:
             names=self.finalists,
             folds=self.data.folds,
             groups=self.data.lesions,
-            voting=self._rule(),
+            voting=self._greedy() if self.max_members is None else self._rule(),
             **options,
         )
 
-    def committee(self, voting=None, *, max_members=None) -> Stage:
+    def committee(self, voting=None) -> Stage:
         """Train the selected candidates once more, on everything, and let them vote.
 
         Parameters
@@ -190,8 +194,6 @@ class SearchResult:
             Learns from their out-of-fold ballots, which are there already; None: greedy selection
             by the `scoring` of the search. A certificate from ballots that the members were
             selected on is a little too good: certify on lesions the search has never seen.
-        max_members : int, default=None
-            Take the heaviest only.
 
         Returns
         -------
@@ -205,13 +207,13 @@ class SearchResult:
         MemberError
             When a member fails; it names the member and what it raised.
         """
-        chosen, data = self.chosen(max_members), self.data
+        chosen, data = self.chosen(), self.data
         self._check_precision()
         members = [(name, dict(self.candidates)[name]) for name in chosen]
         held_out = [data.folds == k for k in range(data.folds.max() + 1)]
         stage = Stage(
             members,
-            voting=self._rule() if voting is None else voting,
+            voting=self._greedy() if voting is None else voting,
             cv=[(np.flatnonzero(~k), np.flatnonzero(k)) for k in held_out],
             random_state=data.seed,
         )
@@ -232,13 +234,10 @@ class SearchResult:
         voters = {name: one.content for name, one in zip(chosen, fitted, strict=True)}
         return stage.adopt(voters, ballots, data.classes, data.targets, other)
 
-    def chosen(self, max_members=None) -> list[str]:
+    def chosen(self) -> list[str]:
         """Return the names of the committee, heaviest first."""
-        if max_members is not None and max_members < 1:
-            why = "a committee has members"
-            raise InputError(message("max_members", max_members, why, "pass 1 or more"))
         names = [name for name, weight in self.weights.items() if weight > 0]
-        return sorted(names, key=self.weights.__getitem__, reverse=True)[:max_members]
+        return sorted(names, key=self.weights.__getitem__, reverse=True)
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the leaderboard to a CSV file, all or nothing."""
@@ -277,8 +276,11 @@ class SearchResult:
         judged = f"selected without each fold and judged on it: {_spelt(self.committee_score)}"
         return [*found, f"Committee by greedy selection: {shares}; {judged}."]
 
-    def _rule(self) -> GreedyVote:
+    def _greedy(self) -> GreedyVote:
         return GreedyVote(metric=self.scoring)
+
+    def _rule(self) -> SelectedVote:
+        return SelectedVote(self._greedy(), self.max_members)
 
     @cached_property
     def _finals(self) -> list[Trial]:

@@ -42,6 +42,7 @@ def search(
     groups=None,
     scoring="log_loss",
     n_finalists=8,
+    max_members=None,
     cv=None,
     factor=3,
     min_share=0.1,
@@ -78,6 +79,9 @@ def search(
         probabilities, which "roc_auc" alone does not mind.
     n_finalists : int, default=8
         How many candidates are trained on every fold.
+    max_members : int, default=None
+        Largest size of the committee; None takes as many as help. Of more, the one is left out
+        without which the others are best, and so on.
     cv : int or splitter or iterable, default=None
         Folds; None is 5. Grouped by lesion and stratified by class.
     factor : float, default=3
@@ -143,6 +147,8 @@ def search(
     (2, 2)
     """
     check_scoring(scoring)
+    if max_members is not None:
+        _check_whole("max_members", max_members)
     rungs = plan_rungs(len(check_candidates(candidates)), n_finalists, factor, min_share)
     clock = _Clock(time_budget)
     check_lengths(X, y=y)
@@ -162,6 +168,7 @@ def search(
         scoring=scoring,
         notes=halving.notes,
         n_jobs=n_jobs,
+        max_members=max_members,
     )
 
 
@@ -186,15 +193,19 @@ def plan_rungs(n_candidates, n_finalists, factor, min_share) -> list[tuple[float
 
 
 def _check_plan(n_finalists, factor, min_share) -> None:
-    if not isinstance(n_finalists, numbers.Integral) or n_finalists < 1:
-        why, remedy = "not a whole number from 1", "pass one such as 8"
-        raise InputError(message("n_finalists", f"{n_finalists!r:.60}", why, remedy))
+    _check_whole("n_finalists", n_finalists)
     if not isinstance(factor, numbers.Real) or not 1 < float(factor) < math.inf:
         why, remedy = "the lesions have to grow from rung to rung", "pass one such as 3"
         raise InputError(message("factor", f"{factor!r:.60}", why, remedy))
     if not isinstance(min_share, numbers.Real) or not 0 < float(min_share) <= 1:
         why, remedy = "not a share above 0, and 1 at most", "pass one such as 0.1"
         raise InputError(message("min_share", f"{min_share!r:.60}", why, remedy))
+
+
+def _check_whole(name: str, value) -> None:
+    if not isinstance(value, numbers.Integral) or value < 1:
+        why = "not a whole number from 1"
+        raise InputError(message(name, f"{value!r:.60}", why, "pass one such as 8"))
 
 
 def _make_data(X, classes, targets, known, cv, seed) -> TrialData:

@@ -14,15 +14,18 @@ from hypothesis import strategies as st
 from joblib import parallel_config
 from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import load_breast_cancer
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import balanced_accuracy_score, log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 
 from skinensemble import GreedyVote, SearchResult, Stage, search
 from skinensemble.exceptions import ImageReadError, InputError, MemberError, UngroupedWarning
 from skinensemble.images import as_images
 from skinensemble.trials import _result
+from skinensemble.trials._scoring import judge
 from skinensemble.trials._search import plan_rungs
 from skinensemble.trials._trial import TrialData
 
@@ -264,12 +267,35 @@ def test_the_leaderboard_reads_and_is_written(found, tmp_path):
     assert sum(float(row["weight"]) for row in rows) == pytest.approx(1)
 
 
-def test_a_committee_can_be_made_smaller(found):
-    everyone = search(committee(), X, Y, groups=LESIONS, cv=2, scoring="brier")
-    assert everyone.chosen(1) == everyone.chosen()[:1]
-    assert len(everyone.committee(max_members=1).members_) == 1
-    with pytest.raises(InputError, match="max_members: 0 – a committee has members"):
-        everyone.committee(max_members=0)
+@pytest.mark.parametrize("most", [None, 2, 1])
+def test_the_committee_is_as_small_as_wanted_and_what_was_said_of_it(most):
+    """The heaviest is not the best alone: greedy weights make up for what others lack."""
+    X, y = load_breast_cancer(return_X_y=True)
+    own = [
+        ("w", GaussianNB(var_smoothing=1e-3)),
+        ("x", GaussianNB()),
+        ("k", KNeighborsClassifier(15)),
+    ]
+    few = search(own, X, y, groups=np.arange(len(y)), cv=3, max_members=most)
+    assert len(few.chosen()) <= (most or 3)
+    stage = few.committee()
+    weights = dict(zip(stage.named_members_, stage.voting_.weights_, strict=True))
+    assert weights == {name: weight for name, weight in few.weights.items() if weight}
+    assert {place.name: place.weight for place in few.leaderboard} == few.weights
+    if most == 1:
+        assert few.chosen() == few.finalists[:1] != replace(few, max_members=None).chosen()[:1]
+        assert few.committee_score.value == few.leaderboard[0].score
+        assert "max_members=1" in few.compare(n_resamples=20).vote.name
+
+
+def test_of_two_the_better_two_are_left():
+    every = search(committee(), X, Y, groups=LESIONS, cv=2, scoring="brier")
+    few = replace(every, max_members=2)
+    proba = np.einsum("smk,m->sk", few.ballots, list(few.weights.values()))
+    pairs = [every.ballots[:, [i, j]].mean(axis=1) for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert judge("brier", every.data.targets, proba) >= max(
+        judge("brier", every.data.targets, pair) for pair in pairs
+    )
 
 
 def test_a_committee_of_other_precision_than_its_ballots_is_refused():
@@ -301,6 +327,8 @@ def test_lesions_that_are_not_given_are_a_warning():
         ({"candidates": [("one", object())]}, r"members: one – no predict_proba"),
         ({"scoring": "f1"}, r"scoring: 'f1' – not a score: the names are accuracy, balanced"),
         ({"n_finalists": 0}, r"n_finalists: 0 – not a whole number from 1"),
+        ({"max_members": 0}, r"max_members: 0 – not a whole number from 1"),
+        ({"max_members": 1.5}, r"max_members: 1.5 – not a whole number from 1"),
         ({"factor": 1}, r"factor: 1 – the lesions have to grow from rung to rung"),
         ({"min_share": 0}, r"min_share: 0 – not a share above 0"),
         ({"time_budget": 0}, r"time_budget: 0 – not a positive number of seconds"),
