@@ -22,6 +22,7 @@ from skinensemble.voting import (
     rule_name,
 )
 from skinensemble.voting._checks import learnt_without_each
+from skinensemble.voting._over import RuleOverBase
 from skinensemble.voting._threshold import without_threshold
 
 # Quick to learn: the comparison is made after every fit. Stacking, by name, takes longer.
@@ -143,9 +144,10 @@ def _voters(bank: _Bank, names, voting, rules):
         )
         voting = own = plain
     alone: VotingRule = SoftVote()
-    if isinstance(own, LogitAdjustedVote):
+    adjusted = _adjusted(own)
+    if adjusted is not None:
         notes.append("Each member is adjusted as the vote is, by a power of its own.")
-        alone = LogitAdjustedVote(tau=own.tau)
+        alone = LogitAdjustedVote(tau=adjusted.tau)
     vote = bank.judge(own)
     # What the vote is by another name is no other rule.
     under = own.base if isinstance(own, CalibratedVote) else own
@@ -160,6 +162,13 @@ def _voters(bank: _Bank, names, voting, rules):
         except Exception as error:  # of any kind: a rule of one's own may raise what it likes
             notes.append(f"The rule {name} could not be compared. {error}")
     return [*voters, ("vote", rule_name(voting), *vote)], notes
+
+
+def _adjusted(rule: VotingRule) -> LogitAdjustedVote | None:
+    """Return how a vote is adjusted, by itself or by a rule below it."""
+    while isinstance(rule, RuleOverBase) and not isinstance(rule, LogitAdjustedVote):
+        rule = rule.base_rule()
+    return rule if isinstance(rule, LogitAdjustedVote) else None
 
 
 def _values(y, decided, proba, weights) -> dict[str, np.ndarray]:

@@ -10,7 +10,15 @@ import pytest
 from scipy.stats import bootstrap
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
-from skinensemble import EarlyExitVote, MajorityVote, SoftVote, ThresholdVote, VotingRule
+from skinensemble import (
+    CalibratedVote,
+    EarlyExitVote,
+    LogitAdjustedVote,
+    MajorityVote,
+    SoftVote,
+    ThresholdVote,
+    VotingRule,
+)
 from skinensemble.comparison import Comparison, Contender, Diversity, PairedTest, compare
 from skinensemble.comparison._comparison import _signed
 from skinensemble.exceptions import CertificateError, InputError
@@ -369,3 +377,22 @@ def test_a_threshold_is_left_out_wherever_it_sits(vote):
     )
     assert found.vote == expected.vote
     assert "without the threshold" in found.notes[0] and not expected.notes
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        LogitAdjustedVote(),
+        EarlyExitVote("logit_adjusted"),
+        CalibratedVote("logit_adjusted"),
+        EarlyExitVote(CalibratedVote(LogitAdjustedVote(tau=0.5))),
+    ],
+)
+def test_a_committee_of_copies_gains_nothing_however_the_vote_is_adjusted(rule):
+    rng = np.random.default_rng(0)
+    y = (rng.random(3000) < 0.08).astype(int)
+    p = 1 / (1 + np.exp(4 - 2 * y - rng.standard_normal(3000)))
+    ballots = np.stack([1 - p, p], axis=1)[:, None].repeat(3, axis=1)
+    found = compare(ballots, y, names=NAMES, folds=np.arange(3000) % 5, voting=rule, rules=())
+    assert found.vote.differences["balanced accuracy"].value == 0
+    assert "Each member is adjusted as the vote is, by a power of its own." in found.notes
