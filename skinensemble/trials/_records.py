@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import os
 import re
+import sys
 import warnings
 from pathlib import Path
+from types import FunctionType
 
-import joblib
 import numpy as np
+from joblib.hashing import NumpyHasher
 from sklearn.base import clone
 
+from skinensemble import __version__
 from skinensemble.backbones._registry import registered_by_user
 from skinensemble.engines import get_config
 from skinensemble.exceptions import InputError, ModelFileError, first_few, message
@@ -25,6 +29,8 @@ __all__ = ["Records"]
 
 # What a classifier says, where it keeps things and how many help changes no ballot.
 _IDLE = ("verbose", "n_jobs", "store", "checkpoint")
+# Packages whose code a version stands for.
+_RELEASED = ("keras", "sklearn", "skinensemble")
 
 
 def _content(weights):
@@ -54,6 +60,44 @@ def _networks(params) -> list[str]:
     return found
 
 
+class _Hasher(NumpyHasher):
+    """Notes the classes and functions that an object is made of: a digest knows but their names."""
+
+    def __init__(self) -> None:
+        super().__init__("md5")
+        self.code: dict[type | FunctionType, None] = {}
+
+    def persistent_id(self, obj):
+        """Note it, and change nothing."""
+        if isinstance(obj, type | FunctionType):
+            self.code |= dict.fromkeys(getattr(obj, "__mro__", [obj]))
+
+
+def _digest(member) -> list[str]:
+    """Return what stands for an object, and for the code that it is made of where no version does.
+
+    It differs where ``joblib.hash`` does.
+    """
+    hasher = _Hasher()
+    found = [hasher.hash(member)]
+    names = (*_RELEASED, *sys.builtin_module_names)
+    own = [one for one in hasher.code if one.__module__.partition(".")[0] not in names]
+    return [*found, *map(_source, own)]
+
+
+def _source(one: type | FunctionType) -> str:
+    """Return a digest of the file that a class or function is from; of a script, its own lines."""
+    if one.__module__ != "__main__":
+        return _content(sys.modules[one.__module__].__file__)
+    try:
+        return inspect.getsource(one)
+    except OSError:
+        if isinstance(one, FunctionType):
+            raise
+        # Of a class in a notebook, only the functions have one.
+        return "".join(inspect.getsource(f) for f in vars(one).values() if inspect.isfunction(f))
+
+
 def _identity(member) -> str | None:
     """Return a digest of what the ballots of a candidate depend on, if it has one."""
     params = member.get_params()
@@ -67,8 +111,8 @@ def _identity(member) -> str | None:
     if changed:
         quiet.set_params(**changed)
     try:
-        return " ".join([joblib.hash(quiet), *_networks(params)])
-    except Exception:  # of any kind: a lambda, a class of its own ways, a network that fails
+        return " ".join([__version__, *_digest(quiet), *_networks(params)])
+    except Exception:  # of any kind: a lambda, code without a source, a network that fails
         return None
 
 
@@ -83,8 +127,8 @@ def _warn_of(names: list[str]) -> None:
 class Records:
     """Trials in a folder, each in a file named after a digest of all that its ballots depend on.
 
-    Other images, labels, lesions, folds, parameters or another seed find no file; so any number of
-    searches share a folder, by one process or several. Trials that failed are not kept.
+    Other images, labels, lesions, folds, parameters, code or another seed find no file; so any
+    number of searches share a folder, by one process or several. Trials that failed are not kept.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import os
 import signal
@@ -19,10 +20,13 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skinensemble import TransferClassifier, register_backbone, search
 from skinensemble.exceptions import InputError, ModelFileError, SaveError
 from skinensemble.members import CheckpointWarning
+from skinensemble.trials import _records
 from skinensemble.trials._records import _identity
 
 X, Y, LESIONS = lesion_table(120)
@@ -260,6 +264,75 @@ def test_another_network_of_the_same_name_makes_another_trial(tmp_path):
         register_backbone("resumed", build, input_size=32, overwrite=True)
         search([("a", Networked("resumed"))], X, Y, groups=LESIONS, folder=tmp_path, cv=2)
         assert len(files(tmp_path)) == count
+
+
+OWN = """
+from sklearn.naive_bayes import GaussianNB
+
+class Own(GaussianNB):
+    def fit(self, X, y):
+        return super().fit(X[:, :{n}], y)
+    def predict_proba(self, X):
+        return super().predict_proba(X[:, :{n}])
+
+def first(X):
+    return X[:, :{n}]
+
+budget = {budget}
+"""
+
+
+@pytest.mark.parametrize("kind", ["class", "below", "function"])
+def test_another_code_of_the_same_name_makes_another_trial(tmp_path, monkeypatch, kind):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for n, count in ((1, 1), (1, 1), (3, 2)):
+        (tmp_path / "own_code.py").write_text(OWN.format(n=n, budget=1), encoding="utf-8")
+        monkeypatch.delitem(sys.modules, "own_code", raising=False)
+        importlib.invalidate_caches()
+        own = importlib.import_module("own_code")
+        member = {
+            "class": own.Own(),
+            "below": type("Heir", (own.Own,), {"__module__": __name__})(),
+            "function": make_pipeline(FunctionTransformer(own.first), GaussianNB()),
+        }[kind]
+        monkeypatch.setattr(sys.modules[__name__], "Heir", type(member), raising=False)
+        search([("own", member)], X, Y, groups=LESIONS, folder=tmp_path / "kept", cv=2)
+        assert len(files(tmp_path / "kept")) == count
+
+
+TELL = """
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from skinensemble.trials._records import _identity
+print(_identity(Own()), _identity(FunctionTransformer(first)))
+"""
+CELL = """
+import linecache, sys
+linecache.cache["<cell>"] = 1, None, sys.argv[1].splitlines(True), "<cell>"
+exec(compile(sys.argv[1], "<cell>", "exec"))
+"""
+
+
+@pytest.mark.parametrize("of_file", [True, False])
+def test_code_of_a_script_or_notebook_counts_by_its_own_lines(tmp_path, of_file):
+    """With another time budget, in a line beside it, the search goes on."""
+    known, path = [], tmp_path / "script.py"
+    for n, budget in ((1, 1), (1, 2), (3, 2)):
+        own = OWN.format(n=n, budget=budget)
+        path.write_text(own + TELL, encoding="utf-8")
+        how = [str(path)] if of_file else ["-c", CELL + TELL, own]
+        known.append(subprocess.check_output([sys.executable, *how], text=True))
+    assert "None" not in known[0]
+    assert known[0] == known[1] != known[2]
+
+
+def test_another_version_of_the_library_makes_another_trial(monkeypatch):
+    member = make_pipeline(FunctionTransformer(np.log1p), GaussianNB())
+    before = _identity(member)
+    assert before is not None and _identity(clone(member)) == before
+    monkeypatch.setattr(_records, "__version__", "0.0.1")
+    assert _identity(member) != before
 
 
 def test_candidates_that_cannot_be_told_from_others_are_named_once(tmp_path):
