@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skinensemble._optional import import_optional
-from skinensemble.exceptions import InputError, message
+from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.images import as_images
 from skinensemble.plots._style import BLUE, FAINT, INK, ORANGE, make_figure
-from skinensemble.taxonomy import MALIGNANT
+from skinensemble.taxonomy import DIAGNOSES, MALIGNANT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def plot_verdicts(
     truth : sequence of labels of length n, default=None
         The right diagnoses; each is written below its image, with what the triage made of it.
     malignant : sequence of labels, default=("akiec", "bcc", "mel")
-        Which of the right diagnoses are malignant.
+        Which of the right diagnoses are malignant. The default is for the codes of HAM10000.
     columns : int, default=4
         Images in a row.
     figure : matplotlib.figure.Figure, default=None
@@ -59,7 +59,8 @@ def plot_verdicts(
     Raises
     ------
     InputError
-        When there is nothing to show, or lengths differ.
+        When there is nothing to show, lengths differ, or a right diagnosis is no code of HAM10000
+        and nobody says which are malignant.
     MissingDependencyError
         When matplotlib is not installed.
 
@@ -78,6 +79,7 @@ def plot_verdicts(
         why = f"{len(source)} images, {len(verdicts)} verdicts, {len(labels)} labels"
         remedy = "pass one verdict, and one label, for each image"
         raise InputError(message("lengths", f"columns={columns}", why, remedy))
+    _refuse_foreign(labels, malignant)
     across = min(columns, len(verdicts))
     down = -(-len(verdicts) // across)
     figure = make_figure(figure, (2.4 * across + 0.2, 2.95 * down + 0.75))
@@ -89,6 +91,16 @@ def plot_verdicts(
         _show_verdict(axes, source[i], verdict, members, labels[i], malignant)
     _legend(figure, members)
     return figure
+
+
+def _refuse_foreign(labels: Sequence, malignant: Sequence) -> None:
+    """Refuse labels that would be benign only because nobody called them anything else."""
+    own = not (isinstance(malignant, tuple) and malignant == MALIGNANT)
+    foreign = [one for one in labels if one is not None and one not in DIAGNOSES]
+    if foreign and not own:
+        why = "no codes of HAM10000, so that only you know which of them are malignant"
+        remedy = 'pass malignant with all that are, such as ["mel", "bcc", "scc"]'
+        raise InputError(message("truth", first_few(dict.fromkeys(foreign)), why, remedy))
 
 
 def _show_verdict(axes, image, verdict: Verdict, members, label, malignant) -> None:

@@ -107,6 +107,16 @@ def test_malignant_may_be_other_codes(images, verdicts):
     assert figure.axes[0].get_xlabel().startswith("truth: nv  ✓")
 
 
+def test_a_truth_of_other_codes_wants_to_know_which_are_malignant(images):
+    """A missed melanoma under another name must not read as a right answer."""
+    found, truth = [Verdict(False, 0.02)] * 3, ["melanoma", "MEL", "nv"]
+    with pytest.raises(InputError, match=r"truth: melanoma, MEL – no codes of HAM10000, .* – pass"):
+        plot_verdicts(images[:3], found, truth=truth)
+    figure = plot_verdicts(images[:3], found, truth=truth, malignant=["melanoma", "MEL"])
+    assert [axes.get_xlabel()[-1] for axes in figure.axes] == ["d", "d", "✓"]
+    plot_verdicts(images[:1], found[:1], truth=[None])
+
+
 def test_verdicts_of_nobody_and_of_one_image(images):
     figure = plot_verdicts(images[:1], [Verdict(False, 0.1)], columns=4)
     assert len(figure.axes) == 1 and not figure.legends
