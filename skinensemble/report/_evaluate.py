@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.cascade import Cascade
@@ -33,6 +34,7 @@ from skinensemble.validation import (
     encode_known,
 )
 from skinensemble.voting import SoftVote, VotingRule, resolve_voting_rule, rule_name
+from skinensemble.voting._checks import check_pooled
 
 __all__ = ["evaluate"]
 
@@ -77,9 +79,11 @@ def evaluate(
     ------
     InputError
         When a label is unknown to the cascade, lengths differ, a lesion is missing or has two
-        diagnoses, or copies of one image are said to be several lesions.
+        diagnoses, copies of one image are said to be several lesions, or a rule is unknown.
     """
     check_is_fitted(cascade)
+    # A name that is no rule's is known before the networks run.
+    known = [(resolve_voting_rule(rule), rule_name(rule)) for rule in rules]
     types = encode_known(y, cascade.classes_, "the cascade")
     check_lengths(X, y=types, groups=groups)
     notes = [] if groups is not None else [_warn_ungrouped()]
@@ -92,8 +96,8 @@ def evaluate(
     ballots = [stage.cast(X) for stage in (cascade.triage_, cascade.diagnosis_)]
     notes += _missing_from(cascade)
     return Report(
-        triage=list(_triage_rows(cascade.triage_, ballots[0], malignant, weights, rules, notes)),
-        diagnosis=list(_diagnosis_rows(cascade, ballots, types, weights, rules)),
+        triage=list(_triage_rows(cascade.triage_, ballots[0], malignant, weights, known, notes)),
+        diagnosis=list(_diagnosis_rows(cascade, ballots, types, weights, known, notes)),
         n_images=len(types),
         n_lesions=len(np.unique(groups)),
         lesions=_by_lesion(cascade.triage_, ballots[0], malignant, groups),
@@ -159,21 +163,20 @@ def _triage_rows(stage: Stage, ballots, malignant, weights, rules, notes) -> Ite
     for name, value in (("always benign", 0), ("always malignant", 1)):
         constant = np.full(len(malignant), value)
         yield _triage_row("constant", name, malignant, constant, constant, weights)
-    for kind, name, rule, cast in _voters(stage, ballots, rules, notes):
-        proba = rule.combine(cast)[:, 1]
-        yield _triage_row(kind, name, malignant, rule.decide(cast), proba, weights)
+    for kind, name, decided, proba in _voters("triage", stage, ballots, rules, notes):
+        yield _triage_row(kind, name, malignant, decided, proba[:, 1], weights)
 
 
-def _diagnosis_rows(cascade: Cascade, ballots, types, weights, rules) -> Iterator[Row]:
+def _diagnosis_rows(cascade: Cascade, ballots, types, weights, rules, notes) -> Iterator[Row]:
     stage, n = cascade.diagnosis_, len(cascade.classes_)
     commonest = int(np.bincount(stage.targets_).argmax())
     constant = np.full(len(types), commonest)
     name = f"always {cascade.classes_[commonest]}"
     yield _row("constant", name, types, constant, np.eye(n)[constant], weights)
     # A threshold decides between two classes only, so the diagnosis has nothing to say of it.
-    multiclass = [rule for rule in rules if not resolve_voting_rule(rule).binary]
-    for kind, name, rule, cast in _voters(stage, ballots[1], multiclass, []):
-        yield _row(kind, name, types, rule.decide(cast), rule.combine(cast), weights)
+    multiclass = [(rule, name) for rule, name in rules if not rule.binary]
+    for kind, name, decided, proba in _voters("diagnosis", stage, ballots[1], multiclass, notes):
+        yield _row(kind, name, types, decided, proba, weights)
     pooled, malignant = stage.voting_.combine(ballots[1]), cascade.decide_sides(ballots[0])
     sides = cascade.triage_.voting_.combine(ballots[0])
     chosen = cascade.decide_types(ballots[1], malignant)
@@ -184,30 +187,36 @@ def _diagnosis_rows(cascade: Cascade, ballots, types, weights, rules) -> Iterato
     yield _row("cascade", "hard route", types, chosen, joint, weights)
 
 
-def _voters(stage: Stage, ballots, rules, notes):
-    """Each member alone, then each rule learnt on the stage's out-of-fold ballots."""
+def _voters(where: str, stage: Stage, ballots, rules, notes):
+    """Each member alone, then each rule learnt on the stage's out-of-fold ballots; what they say.
+
+    Yields
+    ------
+    kind, name : str
+    decided : ndarray of int of shape (n_samples,)
+    proba : ndarray of shape (n_samples, n_classes)
+    """
     for i, name in enumerate(stage.named_members_):
-        yield "member", name, SoftVote(), ballots[:, [i]]
-    own, same = stage.voting_, None
-    for name in rules:
-        rule = resolve_voting_rule(name)
+        yield "member", name, *_say(SoftVote(), ballots[:, [i]])
+    own, same, as_trained = stage.voting_, None, _say(stage.voting_, ballots)
+    for rule, name in rules:
         try:
-            rule.fit(stage.ballots_, stage.targets_, groups=stage.lesions_)
+            learnt = clone(rule).fit(stage.ballots_, stage.targets_, groups=stage.lesions_)
+            said = _say(learnt, ballots)
         except Exception as error:  # of any kind: the others are judged all the same
-            notes.append(f"The rule {name} could not be compared. {error}")
+            notes.append(f"The rule {name} could not be compared in the {where}. {error}")
             continue
-        same = rule if rule_name(name) == rule_name(own) else same
-        yield "rule", rule_name(name), rule, ballots
+        same = said if name == rule_name(own) else same
+        yield "rule", name, *said
     certificate = getattr(own, "certificate_", None)
     held_out = certificate is not None and certificate.kind == "held-out"
-    if held_out or same is None or not _alike(own, same, ballots):
-        yield "vote", "as trained", own, ballots
+    # A rule that learnt from weighted samples may say something else than the same without.
+    if held_out or same is None or not all(map(np.array_equal, same, as_trained)):
+        yield "vote", "as trained", *as_trained
 
 
-def _alike(own: VotingRule, other: VotingRule, ballots) -> bool:
-    """Whether two rules say the same; one that learnt from weighted samples may not."""
-    asked = ((rule.combine(ballots), rule.decide(ballots)) for rule in (own, other))
-    return all(np.array_equal(a, b) for a, b in zip(*asked, strict=True))
+def _say(rule: VotingRule, ballots) -> tuple[np.ndarray, np.ndarray]:
+    return rule.decide(ballots), check_pooled(rule.combine(ballots), ballots, rule)
 
 
 def _triage_row(kind, name, malignant, decided, scores, weights) -> Row:

@@ -11,11 +11,13 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_scor
 
 from skinensemble import (
     Cascade,
+    GreedyVote,
     MajorityVote,
     Referral,
     SoftVote,
     Stage,
     ThresholdVote,
+    VotingRule,
     evaluate,
     load,
 )
@@ -244,10 +246,52 @@ def test_a_rule_that_cannot_be_proved_is_left_out_and_said_so(fresh):
     assert "threshold" not in [row.name for row in few.triage]
     (note,) = few.notes
     assert note.startswith(
-        "The rule threshold could not be compared. certificate: sensitivity ≥ 0.95"
+        "The rule threshold could not be compared in the triage. certificate: sensitivity ≥ 0.95"
     )
     assert note in str(few)
     assert few.certificate is None
+
+
+class TwoOnly(VotingRule):
+    """Of more classes it knows nothing."""
+
+    def combine(self, ballots):
+        if ballots.shape[2] > 2:
+            raise RuntimeError("two classes only")
+        return ballots.mean(axis=1)
+
+
+class Halved(VotingRule):
+    """Gives no probabilities."""
+
+    def combine(self, ballots):
+        return ballots.mean(axis=1) / 2
+
+
+def test_a_rule_that_fails_in_one_stage_is_left_out_there_and_said_so(cascade, fresh):
+    metric = GreedyVote(lambda y, proba: roc_auc_score(y, proba[:, 1]))
+    rules = ("soft", TwoOnly(), metric, Halved())
+    found = evaluate(cascade, *fresh[:2], groups=fresh[2], rules=rules, n_resamples=10)
+    names = [
+        [row.name.partition("(")[0] for row in rows if row.kind == "rule"]
+        for rows in (found.triage, found.diagnosis)
+    ]
+    assert names == [["soft", "TwoOnly", "GreedyVote"], ["soft"]]
+    starts = [
+        "The rule Halved() could not be compared in the triage. voting rule: Halved – combine gave",
+        "The rule TwoOnly() could not be compared in the diagnosis. two classes only",
+        "The rule GreedyVote(",
+        "The rule Halved() could not be compared in the diagnosis. voting rule: Halved – combine",
+    ]
+    assert len(found.notes) == len(starts)
+    for note, start in zip(found.notes, starts, strict=True):
+        assert note.startswith(start) and note in str(found)
+
+
+def test_a_rule_that_is_not_known_is_refused_before_anybody_votes(cascade, fresh, monkeypatch):
+    monkeypatch.setattr(Stage, "cast", lambda *_: pytest.fail("the members were asked"))
+    with pytest.raises(InputError, match="voting: 'sofft' – not one of"):
+        evaluate(cascade, *fresh[:2], groups=fresh[2], rules=("soft", "sofft"))
 
 
 def test_rules_of_the_users_own(cascade, fresh):
