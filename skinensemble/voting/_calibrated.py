@@ -83,8 +83,8 @@ class CalibratedVote(RuleOverBase):
 
     @property
     def learns(self) -> bool:
-        """Whether the pooling rule does; one or two numbers of a calibration flatter nobody."""
-        return self.base_rule().learns
+        """Whether the pooling rule does, or a curve; one or two numbers flatter nobody."""
+        return self.method == "isotonic" or self.base_rule().learns
 
     @property
     def binary(self) -> bool:  # type: ignore[override]

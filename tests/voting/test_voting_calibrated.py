@@ -19,6 +19,7 @@ from skinensemble import (
     ThresholdVote,
 )
 from skinensemble.exceptions import InputError
+from skinensemble.voting._checks import fit_and_pool
 
 METHODS = ("temperature", "isotonic", "platt")
 
@@ -198,3 +199,15 @@ def test_a_curve_learnt_from_the_answers_brings_the_shares_back(method):
     else:
         np.testing.assert_array_equal(stated, shares)
         np.testing.assert_allclose(rule.combine(ballots).mean(axis=0), shares, atol=0.01)
+
+
+def test_a_curve_of_steps_is_not_judged_on_the_answers_that_it_learnt():
+    """Of members who know nothing it makes ballots that seem to know something."""
+    rng = np.random.default_rng(0)
+    y, p = rng.integers(0, 2, 300), rng.random((300, 3))
+    ballots = np.stack([1 - p, p], axis=2)
+    rule = CalibratedVote(method="isotonic")
+    unseen = fit_and_pool(rule, ballots, y)
+    brier = [np.mean((proba[:, 1] - y) ** 2) for proba in (rule.combine(ballots), unseen)]
+    assert brier[0] < 0.25 < brier[1]
+    assert rule.learns and not CalibratedVote(method="platt").learns
