@@ -155,10 +155,11 @@ class SearchResult:
 
     @property
     def chance_score(self) -> float:
-        """Score of the share of each class, answered whatever the image shows."""
+        """Score of the share of each class, whatever the image shows; NaN where that has none."""
         y = self.data.targets
         shares = np.bincount(y, minlength=len(self.data.classes)) / len(y)
-        return judge(self.scoring, y, np.tile(shares, (len(y), 1)))
+        with np.errstate(all="ignore"):
+            return _judge_draw(self.scoring, y, np.tile(shares, (len(y), 1)))
 
     def compare(self, **options) -> Comparison:
         """Ask whether the committee beats its best member, each fold judged without having a say.
@@ -264,8 +265,10 @@ class SearchResult:
         return text_table(header, map(_cells, self.leaderboard))
 
     def _sentences(self) -> list[str]:
-        chance = f"{self.chance_score:.3f}"
-        found = [f"To answer the share of each class, whatever the image, scores {chance}."]
+        chance, found = self.chance_score, []
+        if np.isfinite(chance):
+            what = "the share of each class, whatever the image"
+            found.append(f"To answer {what}, scores {chance:.3f}.")
         failed = [place for place in self.leaderboard if place.outcome == "failed"]
         if failed:
             shown = first_few((f"{place.name}: {place.error}" for place in failed), 3)
@@ -337,13 +340,11 @@ def _train_on_all(named, data: TrialData):
     return fitted
 
 
-def _judge_draw(scoring, y, proba, weight) -> float:
-    """Return the score of a resample, NaN where a function of the user's has none for it."""
+def _judge_draw(scoring, y, proba, weight=None) -> float:
+    """Return a score, NaN where a function of the user's has none, as for want of a rare class."""
     try:
         return judge(scoring, y, proba, weight)
-    except Exception:  # of any kind: such as for want of a rare class
-        if not callable(scoring):
-            raise
+    except InputError:
         return np.nan
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from skinensemble.exceptions import InputError, message
 from skinensemble.voting._scores import SCORES
 
-__all__ = ["check_scoring", "judge", "scoring_name"]
+__all__ = ["check_scoring", "judge", "scoring_name", "try_scoring"]
 
 _LOSSES = ("brier", "log_loss")
 
@@ -22,20 +22,32 @@ def check_scoring(scoring) -> None:
         raise InputError(message("scoring", f"{scoring!r:.60}", why, remedy))
 
 
+def try_scoring(scoring, y: np.ndarray) -> None:
+    """Refuse a function that fails on these targets before anything is trained for it."""
+    if callable(scoring):
+        n_classes = int(y.max()) + 1
+        judge(scoring, y, np.random.default_rng(0).dirichlet(np.ones(n_classes), len(y)))
+
+
 def judge(scoring, y: np.ndarray, proba: np.ndarray, weight: np.ndarray | None = None) -> float:
     """Return the score of probabilities; whole weights count a sample so many times.
 
     Raises
     ------
     InputError
-        When a callable gives no finite number.
+        When a callable raises, or gives no finite number.
     """
     if not callable(scoring):
         return SCORES[scoring](y, proba, np.ones(len(y)) if weight is None else weight)
     if weight is not None:
         rows = np.repeat(np.arange(len(y)), weight.astype(int))
         y, proba = y[rows], proba[rows]
-    score = scoring(y, proba)
+    try:
+        score = scoring(y, proba)
+    except Exception as error:  # of any kind: it is the user's own
+        why = f"it raised {type(error).__name__}: {error}"
+        remedy = "it takes class indices, and probabilities of shape (n_samples, n_classes)"
+        raise InputError(message("scoring", scoring_name(scoring), why, remedy)) from error
     if not isinstance(score, numbers.Real) or not np.isfinite(float(score)):
         shown, why = f"{scoring_name(scoring)} = {score!r:.60}", "it is to return a finite number"
         raise InputError(message("scoring", shown, why, "mend it"))

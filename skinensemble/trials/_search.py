@@ -22,7 +22,7 @@ from skinensemble.images import ImageSource, check_images
 from skinensemble.trials._candidates import check_candidates
 from skinensemble.trials._records import Records
 from skinensemble.trials._result import SearchResult
-from skinensemble.trials._scoring import check_scoring, scoring_name
+from skinensemble.trials._scoring import check_scoring, scoring_name, try_scoring
 from skinensemble.trials._trial import Trial, TrialData, run_trial
 from skinensemble.validation import (
     check_groups,
@@ -113,8 +113,9 @@ def search(
     Raises
     ------
     InputError
-        When candidates, labels, groups, folds or parameters cannot be used, or `time_budget` was
-        over before the first trial was finished.
+        When candidates, labels, groups, folds or parameters cannot be used, `scoring` fails on
+        random probabilities of these labels, or `time_budget` was over before the first trial was
+        finished.
     ImageReadError
         Naming every image that cannot be read, before anything is trained.
     ModelFileError
@@ -153,6 +154,7 @@ def search(
     clock = _Clock(time_budget)
     check_lengths(X, y=y)
     classes, targets = check_labels(y)
+    try_scoring(scoring, targets)
     lesions = check_groups(groups, targets, classes)
     X = accept_all([one for _, one in candidates], X)
     known = lesions, lesion_digests(groups)

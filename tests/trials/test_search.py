@@ -367,6 +367,33 @@ def test_a_score_that_wants_every_class_leaves_out_the_draws_without_one(monkeyp
         assert "(" in str(found)
 
 
+@pytest.mark.parametrize(
+    ("scoring", "text"),
+    [
+        (
+            roc_auc_score,
+            r"scoring: roc_auc_score – it raised ValueError: multi_class .* – it takes",
+        ),
+        (balanced_accuracy_score, "scoring: balanced_accuracy_score – it raised ValueError: .*"),
+        (lambda y, proba: np.nan, "scoring: <lambda> = nan – it is to return a finite number"),
+    ],
+)
+def test_a_score_that_cannot_work_is_known_before_anything_is_trained(scoring, text):
+    notes, told = notebook()
+    with pytest.raises(InputError, match=text):
+        search([("a", Recorder(told)), *committee()], X, Y, groups=LESIONS, scoring=scoring)
+    assert notes == []
+
+
+def test_a_score_that_constant_answers_do_not_have_is_not_compared_with_them():
+    def slope(y, proba):
+        return float(np.cov(y, proba[:, -1])[0, 1] / np.ptp(proba[:, -1]))
+
+    found = search(committee()[:2], X, Y, groups=LESIONS, cv=2, scoring=slope)
+    assert np.isnan(found.chance_score)
+    assert "To answer the share" not in str(found) and "Committee by greedy" in str(found)
+
+
 def test_a_rule_that_cannot_be_learnt_is_known_before_the_committee_is_trained():
     notes, told = notebook()
     found = search([("a", Recorder(told)), *committee()], X, Y, groups=LESIONS, cv=2)
