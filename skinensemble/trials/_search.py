@@ -83,7 +83,8 @@ def search(
         Largest size of the committee; None takes as many as help. Of more, the one is left out
         without which the others are best, and so on.
     cv : int or splitter or iterable, default=None
-        Folds; None is 5. Grouped by lesion and stratified by class.
+        Folds; None is 5. Grouped by lesion and stratified by class. A splitter that shuffles has to
+        be seeded.
     factor : float, default=3
         Above 1: by how much the lesions grow from rung to rung.
     min_share : float, default=0.1
@@ -215,9 +216,12 @@ def _make_data(X, classes, targets, known, cv, seed) -> TrialData:
     if not isinstance(seed, numbers.Integral):
         why, remedy = "a search that cannot be repeated cannot go on either", "pass an integer"
         raise InputError(message("random_state", f"{seed!r:.60}", why, remedy))
-    cv = list(cv) if isinstance(cv, Iterator) else cv  # it is asked twice
-    # Too few lesions are known before the images are read.
-    lesion_folds(targets, lesions, cv, classes=classes)
+    cv = list(cv) if isinstance(cv, Iterator) else cv  # it is asked three times
+    # Too few lesions, or folds that no other search has, are known before the images are read.
+    once, again = (lesion_folds(targets, lesions, cv, classes=classes) for _ in range(2))
+    if not np.array_equal(once, again):
+        why = "each time it is asked it gives other folds, so no search can be repeated or go on"
+        raise InputError(message("cv", cv, why, "seed the splitter with an integer"))
     lesions = group_copies(X, targets, lesions)
     folds = lesion_folds(targets, lesions, cv, classes=classes, random_state=int(seed))
     return TrialData(X, classes, targets, lesions, folds, content_digests(X), names, int(seed))

@@ -334,6 +334,10 @@ def test_lesions_that_are_not_given_are_a_warning():
         ({"time_budget": 0}, r"time_budget: 0 – not a positive number of seconds"),
         ({"random_state": None}, r"random_state: None – a search that cannot be repeated"),
         ({"cv": 40}, r"folds: cv=40"),
+        (
+            {"cv": StratifiedGroupKFold(3, shuffle=True)},
+            r"cv: Strat.*shuffle=True\) – each time it is asked it gives .* – seed the splitter",
+        ),
         ({"y": ["nv"] * len(Y)}, r"y: \d+ labels – there is one class only"),
     ],
 )
