@@ -230,14 +230,15 @@ def _candidates(args: argparse.Namespace) -> list:
 def _voting(args: argparse.Namespace):
     """Return the rule of the triage."""
     from skinensemble.thresholds import lesions_needed
-    from skinensemble.voting import ThresholdVote
+    from skinensemble.voting import GreedyVote, ThresholdVote
 
+    greedy = GreedyVote(args.scoring)
     confidence = confidence_of(args, promised=args.min_sensitivity is not None)
     if args.min_sensitivity is None:
-        return "greedy"
+        return greedy
     lesions_needed(args.min_sensitivity, confidence)
     promise = {"min_sensitivity": args.min_sensitivity, "confidence": confidence}
-    return ThresholdVote("greedy", **promise)
+    return ThresholdVote(greedy, **promise)
 
 
 def _check_certificate(voting, train: Data, malignant) -> None:

@@ -110,8 +110,10 @@ def test_a_certified_cascade_of_fewer_members(search_args, searched, tmp_path, c
     folder = shutil.copytree(searched, tmp_path / "found")
     command = [*search_args, "--quiet", "--output", str(folder), "--force", "--hold-out", "0.25"]
     promise = ["--min-sensitivity", "0.5", "--confidence", "0.9", "--max-members", "1"]
-    assert main([*command, *promise]) == 0
+    assert main([*command, *promise, "--scoring", "roc_auc"]) == 0
     cascade = load(folder / "cascade.h5")
+    rules = cascade.diagnosis_.voting_, cascade.triage_.voting_.base_
+    assert [rule.metric for rule in rules] == ["roc_auc", "roc_auc"]
     assert len(cascade.diagnosis.members) == 1
     assert cascade.certificate_.minimum == 0.5
 
