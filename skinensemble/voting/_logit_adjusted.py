@@ -153,6 +153,15 @@ class LogitAdjustedVote(RuleOverBase):
         bearable = n_classes == 2 or ratio <= LEAD / TIE_TOLERANCE
         return self.base_.is_monotone(n_classes) and bool(bearable)
 
+    def settled(self, ballots, asked):
+        """Tell which decisions are settled; see :meth:`VotingRule.settled`."""
+        found = super().settled(ballots, asked)
+        if np.all(asked) or self.base_.is_monotone(len(self.shares_)):
+            return found
+        # A tie is broken by the ballots of all, whatever the probabilities of the base are of.
+        second, first = np.sort(self.combine(ballots), axis=1)[:, -2:].T
+        return found & (first - second > TIE_TOLERANCE)
+
     def votes(self, ballots):
         """Return what each member would decide by itself, adjusted in the same way."""
         return last_argmax(self._restated(ballots))

@@ -48,6 +48,14 @@ class RuleOverBase(VotingRule):
         check_is_fitted(self)
         return self.base_.votes(check_ballots(ballots))
 
+    def settled(self, ballots, asked):
+        """Tell which decisions are settled; see :meth:`VotingRule.settled`."""
+        ballots = self._checked(ballots)
+        if self.base_.is_monotone(ballots.shape[2]):
+            return super().settled(ballots, asked)
+        # Then what is settled below is the probabilities, and with them what is made of them.
+        return self.base_.settled(ballots, asked)
+
     def prior(self, shares):
         """Return the class shares for which the base states its probabilities."""
         return self.base_.prior(shares)

@@ -197,13 +197,6 @@ class ThresholdVote(RuleOverBase):
         check_is_fitted(self)
         return self.base_.is_monotone(n_classes)
 
-    def settled(self, ballots, asked):
-        """Tell which decisions are settled; see :meth:`VotingRule.settled`."""
-        if self.is_monotone(2):
-            return super().settled(ballots, asked)
-        # Then what is settled below is the score, and with it this decision.
-        return self.base_.settled(ballots, asked)
-
     def votes(self, ballots):
         """Return 1 where a member's own probability of class 1 reaches the threshold, else 0.
 

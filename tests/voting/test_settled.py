@@ -16,6 +16,7 @@ from skinensemble import (
     CalibratedVote,
     EarlyExitVote,
     GreedyVote,
+    LogitAdjustedVote,
     MajorityVote,
     MedianVote,
     PowerMeanVote,
@@ -35,6 +36,11 @@ EXTRA = {
     "threshold, calibrated": (ThresholdVote(CalibratedVote("soft", "platt")), (2,)),
     "calibrated majority": (CalibratedVote("majority"), (2, 3, 7)),
     "threshold of stacking": (ThresholdVote("stacking"), (2,)),
+    "adjusted early exit": (LogitAdjustedVote(EarlyExitVote(tolerance=0.1)), (2, 3, 7)),
+    "early exit, calibrated and adjusted": (
+        LogitAdjustedVote(CalibratedVote(EarlyExitVote(tolerance=0.1)), tau=0.5),
+        (2, 3),
+    ),
 }
 CASES = [(name, k) for name, case in RULES.items() for k in case.sizes]
 CASES += [(name, k) for name, (_, sizes) in EXTRA.items() for k in sizes]
@@ -149,6 +155,28 @@ def test_a_member_without_weight_need_not_be_asked():
     rule = GreedyVote().fit(np.concatenate([ballots[:, :2], noise[:, None]], axis=1), y)
     assert rule.weights_[2] == 0
     assert rule.settled(ballots, [True, True, False]).all()
+
+
+@pytest.mark.parametrize(
+    "around", [LogitAdjustedVote(tau=0.5), ThresholdVote(criterion="youden"), CalibratedVote()]
+)
+def test_what_is_around_an_early_exit_asks_nobody_else(around):
+    ballots, y = informed(4, 2)
+    rule = clone(around).set_params(base=EarlyExitVote(tolerance=0.1)).fit(ballots, y)
+    asked, rule.base_.levels_[:] = np.arange(4) < 2, np.quantile(ballots.max(axis=2), 0.7)
+    settled = rule.base_.settled(ballots, asked)
+    assert 0 < settled.mean() < 1
+    np.testing.assert_array_equal(rule.settled(ballots, asked), settled)
+
+
+def test_a_tie_after_an_adjustment_waits_for_those_who_break_it():
+    ballots, y = informed(3, 2)
+    rule = LogitAdjustedVote(EarlyExitVote(tolerance=0.1), tau=0).fit(ballots, y)
+    rule.base_.levels_[:] = 0
+    even = two(0.5, 0.9, 0.9), two(0.5, 0.1, 0.1)
+    assert [rule.decide(one).tolist() for one in even] == [[1], [0]]
+    assert not rule.settled(even[0], [True, False, False]).any()
+    assert rule.settled(two(0.6, 0.1, 0.1), [True, False, False]).all()
 
 
 def test_rules_of_which_nothing_is_known_wait_for_everybody():
