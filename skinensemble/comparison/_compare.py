@@ -9,7 +9,7 @@ import numpy as np
 from skinensemble.comparison._comparison import Comparison, Contender
 from skinensemble.comparison._diversity import diversity
 from skinensemble.comparison._paired import paired_tests
-from skinensemble.exceptions import InputError, message
+from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.metrics import Figure, auc, confusion_figures, lesion_weights, macro_auc
 from skinensemble.validation import check_groups
 from skinensemble.voting import (
@@ -212,6 +212,9 @@ def _checked(ballots, y, names, folds, groups, sample_weight):
     if len(set(names)) < len(names):
         why = "members of one name cannot be told apart"
         raise InputError(message("names", ", ".join(names), why, "give each its own"))
+    if y.dtype.kind not in "biu":
+        shown = first_few(dict.fromkeys(y.tolist()), 3, repr)
+        raise InputError(message("y", shown, "not class indices", "encode the labels"))
     if y.min() < 0 or y.max() >= n_classes:
         why = f"not indices of the {n_classes} classes of the ballots"
         raise InputError(message("y", f"{y.min()} to {y.max()}", why, "encode the labels"))

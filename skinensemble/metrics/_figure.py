@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
 
+from skinensemble.exceptions import InputError, message
 from skinensemble.validation import as_lesions
 
 
@@ -61,12 +63,20 @@ def lesion_weights(groups: np.ndarray, n_resamples: int, random_state=None) -> n
     ndarray of shape (1 + n_resamples, n_images)
         Row 0 is all ones: the sample itself.
 
+    Raises
+    ------
+    InputError
+        When `n_resamples` is no number of them.
+
     Examples
     --------
     >>> lesion_weights(["a", "a", "b"], 1, random_state=4)
     array([[1., 1., 1.],
            [2., 2., 0.]])
     """
+    if not isinstance(n_resamples, numbers.Integral) or n_resamples < 0:
+        why, remedy = "not a whole number from 0", "pass one such as 1000"
+        raise InputError(message("n_resamples", f"{n_resamples!r:.60}", why, remedy))
     names, lesion = np.unique(as_lesions(groups), return_inverse=True)
     draws = np.random.default_rng(random_state).multinomial(
         len(names), np.full(len(names), 1 / len(names)), size=n_resamples

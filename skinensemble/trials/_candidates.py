@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import joblib
+import numpy as np
 from sklearn.model_selection import ParameterGrid
 
 from skinensemble.backbones import get_backbone
@@ -68,14 +69,14 @@ def make_candidates(*backbones, weights="imagenet", **options) -> list[tuple[str
     return sorted(found.items(), key=lambda item: backbones.index(item[1].backbone))
 
 
-def check_candidates(candidates) -> list[tuple[str, Any]]:
+def check_candidates(candidates, n_jobs=None) -> list[tuple[str, Any]]:
     """Refuse an empty search space, and candidates that a stage could not have as members."""
     if not isinstance(candidates, list) or not candidates:
         shown = "[]" if candidates == [] else f"{candidates!r:.60}"
         why = "the search space is empty" if candidates == [] else "not a list of candidates"
         remedy = 'pass [("name", classifier), …], or make_candidates("efficientnet_lite0", …)'
         raise InputError(message("candidates", shown, why, remedy))
-    Stage(candidates).check_members()
+    Stage(candidates, n_jobs=n_jobs).check_members()
     return candidates
 
 
@@ -86,6 +87,13 @@ def _check_space(backbones, options) -> None:
     if unknown:
         why, remedy = "no such parameter", "see the docstring of TransferClassifier"
         raise InputError(message("options", first_few(unknown), why, remedy))
+    if "backbone" in options:
+        why, remedy = "backbones have no keyword", 'write make_candidates("vgg16", "resnet50")'
+        raise InputError(message("options", "backbone", why, remedy))
+    arrays = [key for key, value in options.items() if isinstance(value, np.ndarray)]
+    if arrays:
+        why, remedy = "an array is no list of alternatives", "pass a list"
+        raise InputError(message("options", first_few(arrays), why, remedy))
     empty = [key for key, value in options.items() if value == []]
     if not backbones or empty:
         shown = first_few(f"{key}=[]" for key in empty) if empty else "no backbone"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ from skinensemble.validation import (
 )
 
 __all__ = ["plan_rungs", "search"]
+
+_NUMBERS = (int, float, np.integer, np.floating)
 
 
 def search(
@@ -151,7 +154,7 @@ def search(
     check_scoring(scoring)
     if max_members is not None:
         _check_whole("max_members", max_members)
-    rungs = plan_rungs(len(check_candidates(candidates)), n_finalists, factor, min_share)
+    rungs = plan_rungs(len(check_candidates(candidates, n_jobs)), n_finalists, factor, min_share)
     clock = _Clock(time_budget)
     check_lengths(X, y=y)
     classes, targets = check_labels(y)
@@ -197,10 +200,10 @@ def plan_rungs(n_candidates, n_finalists, factor, min_share) -> list[tuple[float
 
 def _check_plan(n_finalists, factor, min_share) -> None:
     _check_whole("n_finalists", n_finalists)
-    if not isinstance(factor, numbers.Real) or not 1 < float(factor) < math.inf:
+    if not isinstance(factor, _NUMBERS) or not 1 < factor <= sys.float_info.max:
         why, remedy = "the lesions have to grow from rung to rung", "pass one such as 3"
         raise InputError(message("factor", f"{factor!r:.60}", why, remedy))
-    if not isinstance(min_share, numbers.Real) or not 0 < float(min_share) <= 1:
+    if not isinstance(min_share, _NUMBERS) or not 0 < min_share <= 1:
         why, remedy = "not a share above 0, and 1 at most", "pass one such as 0.1"
         raise InputError(message("min_share", f"{min_share!r:.60}", why, remedy))
 
@@ -213,8 +216,9 @@ def _check_whole(name: str, value) -> None:
 
 def _make_data(X, classes, targets, known, cv, seed) -> TrialData:
     lesions, names = known
-    if not isinstance(seed, numbers.Integral):
-        why, remedy = "a search that cannot be repeated cannot go on either", "pass an integer"
+    if not isinstance(seed, numbers.Integral) or not 0 <= int(seed) < 2**32:
+        why = "a search that cannot be repeated cannot go on either"
+        remedy = "pass a whole number from 0 to 4294967295"
         raise InputError(message("random_state", f"{seed!r:.60}", why, remedy))
     cv = list(cv) if isinstance(cv, Iterator) else cv  # it is asked three times
     # Too few lesions, or folds that no other search has, are known before the images are read.

@@ -402,3 +402,9 @@ def test_labels_that_are_missing_are_told_by_their_rows(cascade, fresh):
     y = [None, *y[1:]]
     with pytest.raises(InputError, match="y: rows 0 – the label is missing – label or remove"):
         evaluate(cascade, X, y, groups=lesions)
+
+
+@pytest.mark.parametrize("number", [-1, 1.5, None])
+def test_resamples_are_a_number(cascade, fresh, number):
+    with pytest.raises(InputError, match=rf"n_resamples: {number} – not a whole number from 0"):
+        evaluate(cascade, *fresh[:2], groups=fresh[2], n_resamples=number)

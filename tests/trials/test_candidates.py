@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +75,8 @@ def test_weights_may_differ_by_backbone():
     [
         ((), {}, r"candidates: no backbone – the search space is empty – pass names of list_"),
         (("vgg16",), {"unitz": [8]}, r"options: unitz – no such parameter – see the docstring of"),
+        (("vgg16",), {"backbone": "vgg19"}, r"options: backbone – backbones have no keyword – wri"),
+        (("vgg16",), {"learning_rate": np.array([0.1, 0.01])}, r"options: learning_rate – an arr"),
         (("vgg16",), {"units": []}, r"candidates: units=\[\] – the search space is empty – give"),
         (("vgg61",), {}, r"backbone: 'vgg61'.*did you mean vgg19 or vgg16"),
         (("vgg16",), {"weights": {"vgg19": None}}, r"weights: vgg19 – not among the backbones"),
