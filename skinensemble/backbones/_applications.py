@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from functools import partial
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skinensemble.backbones._backbone import Backbone
+from skinensemble.backbones._preprocess import MEAN, STD
 from skinensemble.backbones._weights import load_weights_file
 from skinensemble.exceptions import WeightsError, message
+from skinensemble.persistence._weights import assign_weights
 
 
 class _Family(NamedTuple):
@@ -189,8 +192,9 @@ def application_backbones() -> Iterator[Backbone]:
     """Yield one backbone for each row of the table."""
     for row in _TABLE:
         family = _FAMILIES[row.family]
+        build = _build_rescaled if row.family == "EfficientNet" else _build
         builder = partial(
-            _build, name=row.name, function=row.function, options=tuple(row.options.items())
+            build, name=row.name, function=row.function, options=tuple(row.options.items())
         )
         yield Backbone(
             name=row.name,
@@ -212,20 +216,47 @@ def _build(
     function: str,
     options: tuple[tuple[str, Any], ...],
 ) -> Any:
-    import keras
-
-    create = partial(
-        getattr(keras.applications, function),
-        input_tensor=images,
-        include_top=False,
-        **dict(options),
-    )
+    create = _creator(images, function, options)
     if weights == "imagenet":
         return _with_imagenet(create, name).output
     network = create(weights=None)
     if isinstance(weights, Path):
         load_weights_file(network, weights, name)
     return network.output
+
+
+def _build_rescaled(
+    images: Any,
+    weights: str | Path | None,
+    *,
+    name: str,
+    function: str,
+    options: tuple[tuple[str, Any], ...],
+) -> Any:
+    """Build what Keras builds for ``weights="imagenet"``, whatever the weights are.
+
+    Keras divides by the root of the deviations, inside the network, for the word "imagenet" only:
+    the same weights from a file would see other pixels. Here it is done before the network, by a
+    factor and the offset that lets the means of ImageNet become zero as they do in Keras.
+    """
+    import keras
+
+    scale = [1 / math.sqrt(std) for std in STD]
+    offset = [255 * mean * (1 - factor) for mean, factor in zip(MEAN, scale, strict=True)]
+    scaled = keras.layers.Rescaling(scale, offset, name="input_rescaling")(images)
+    if weights != "imagenet":
+        return _build(scaled, weights, name=name, function=function, options=options)
+    fetched = _with_imagenet(_creator(images, function, options), name)
+    network = _creator(scaled, function, options)(weights=None)
+    assign_weights(network, fetched.get_weights())
+    return network.output
+
+
+def _creator(images: Any, function: str, options: tuple[tuple[str, Any], ...]) -> Any:
+    import keras
+
+    create = getattr(keras.applications, function)
+    return partial(create, input_tensor=images, include_top=False, **dict(options))
 
 
 def _with_imagenet(create: Any, name: str) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from skinensemble.backbones._weights import check_weights, load_weights_file
 from skinensemble.exceptions import InputError, WeightsError, message
+from skinensemble.persistence._weights import assign_weights
 
 if TYPE_CHECKING:
     import keras
@@ -93,5 +94,5 @@ def _flat(network: keras.Model, images: Any) -> Any:
     )
     for old, new in pairs:
         if getattr(old, "weights", None):  # an operation such as `x * 2` has none
-            new.set_weights(old.get_weights())
+            assign_weights(new, old.get_weights())
     return copy.output

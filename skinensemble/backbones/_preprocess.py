@@ -9,15 +9,16 @@ from skinensemble.exceptions import InputError, message
 
 Preprocess = str | Callable[[Any], Any] | None
 
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+# Of ImageNet, on a scale of 0 to 1.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
 
 # Mode → (scale, offset) of `x * scale + offset`; "caffe" works on BGR.
 MODES: dict[str, tuple[Any, Any]] = {
     "tf": (1 / 127.5, -1.0),
     "torch": (
-        [1 / (255 * std) for std in _STD],
-        [-mean / std for mean, std in zip(_MEAN, _STD, strict=True)],
+        [1 / (255 * std) for std in STD],
+        [-mean / std for mean, std in zip(MEAN, STD, strict=True)],
     ),
     "caffe": (1.0, [-103.939, -116.779, -123.68]),
     "lite": (1 / 128, -127 / 128),

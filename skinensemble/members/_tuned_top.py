@@ -21,6 +21,7 @@ from skinensemble.members._fine_tuning import build_top, train_top
 from skinensemble.members._lesson import Lesson
 from skinensemble.members._samples import class_weights, mean_one, validation_split
 from skinensemble.persistence._codec import load_weights
+from skinensemble.persistence._weights import settle
 from skinensemble.validation import check_labels
 
 __all__ = ["TunedTop"]
@@ -114,6 +115,7 @@ class TunedTop:
         train, held_out = validation_split(params, encoded, groups, seed)
         upper = images.network.upper
         self.model_ = build_top(upper, params, len(self.classes_), seed, upper.get_weights())
+        settle(self.model_)
         checkpoint = Checkpoint(
             params.checkpoint,
             f"{params.backbone}-{len(rows)}",

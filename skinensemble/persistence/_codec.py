@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from skinensemble.exceptions import InputError, ModelFileError, first_few, message
+from skinensemble.persistence._weights import assign_weights
 from skinensemble.persistence.container import Container
 
 __all__ = [
@@ -348,11 +349,12 @@ def load_weights(model, state: State) -> None:
     if len(entries) != len(variables):
         raise state.fault("weights", f"{len(entries)} arrays, not {len(variables)}")
     listed = State(dict(zip(map(str, range(len(entries))), entries, strict=True)), *state.context)
-    model.set_weights(
+    assign_weights(
+        model,
         [
             listed.array(str(i), shape=tuple(variable.shape), dtype=variable.dtype)
             for i, variable in enumerate(variables)
-        ]
+        ],
     )
 
 

