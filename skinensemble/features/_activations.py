@@ -270,6 +270,7 @@ def load_cut(
             network = cut_network(model, fit, resolve_cut(model, unfreeze))
             others = portable(weights), size, fit, unfreeze
             lower = network.lower
+            lower.backbone = found
             lower.recipe = Recipe(_load_lower, (found, *others), lower.fingerprint)
             _cache[key] = replace(network, origin=(backbone, *others))
         _cache.move_to_end(key)

@@ -70,6 +70,7 @@ def load_extractor(
         if key not in _cache:
             model = found.build(weights, size, pooling)
             extractor = Extractor(model, found.name, fit)
+            extractor.backbone = found
             extractor.recipe = Recipe(
                 load_extractor,
                 (found, portable(weights), size, pooling, fit),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skinensemble.backbones import get_backbone, possible_cuts, split_at
+from skinensemble.backbones import Cut, get_backbone, possible_cuts, split_at
 from skinensemble.features._activations import (
     Activations,
     CutNetwork,
@@ -16,6 +17,7 @@ from skinensemble.features._activations import (
     load_cut,
 )
 from skinensemble.features._built import saved_size
+from skinensemble.features._outline import check_outline, dump_outline
 from skinensemble.features._store import FeatureStore, resolve_store
 from skinensemble.features._stored_rows import StoredRows, stored_rows
 from skinensemble.features._transformer import STORED, refuse_stored
@@ -133,23 +135,37 @@ class CutBody:
         return CutImages(self.network, source, resolve_store(self.store), views, self.verbose)
 
     def _dump(self, out) -> dict:
-        lower = self.network.lower
-        key = out.share("networks", lower.fingerprint, self._dump_network)
+        network, place = self.network, self.network.cut and self.network.cut.place
+        # Where all is trained, the lower part is the same for every backbone.
+        whole = f"{network.lower.fingerprint} {network.upper.name} {place}"
+        digest = hashlib.sha256(whole.encode()).hexdigest()
         ways = {"zoom": float(self.zoom), "jitter": float(self.jitter)}
-        return {"network": key, "views": self.views, **ways}
+        key = out.share("networks", digest, self._dump_network)
+        return {"network": key, "views": int(self.views), **ways}
 
     def _dump_network(self, out) -> dict:
         network = self.network
-        get_backbone(self.backbone)  # a file names networks by registry, so it must be there
+        name, parts = network.upper.name, [network.upper]
+        if network.cut:
+            parts.insert(0, network.lower.model)
         lower = network.lower.model.get_weights() if network.cut else []
         return {
-            "backbone": self.backbone,
+            "backbone": name,
             "image_size": list(network.lower.size),
             "image_fit": network.lower.fit,
             "cut": network.cut.place if network.cut else None,
             "cut_name": network.cut.name if network.cut else "all",
+            **dump_outline(name, network.lower.backbone, parts, self._anew),
             "weights": [out.array(f"{i:04d}", value) for i, value in enumerate(lower)],
         }
+
+    def _anew(self, backbone) -> list:
+        network = self.network
+        model = backbone.build(None, network.lower.size, pooling=None)
+        if network.cut is None:
+            return [model]
+        known, place = possible_cuts(model), network.cut.place
+        return _parts(model, known[place]) if place < len(known) else []
 
     def _load(self, state) -> None:
         self.views = int(state.number("views", 1, 8))
@@ -163,19 +179,25 @@ class CutBody:
         self.weights, self.store, self.verbose = STORED, None, 0
 
 
+def _parts(model, cut: Cut | None) -> list:
+    return [model] if cut is None else list(split_at(model, cut))
+
+
 def _load_network(state) -> tuple[str, CutNetwork]:
     backbone = get_backbone(state.raw("backbone", str))
     model = backbone.build(None, saved_size(state), pooling=None)
     place, name = state.raw("cut", (int, type(None))), state.raw("cut_name", str)
     fit, known = state.raw("image_fit", str), possible_cuts(model)
-    if place is None:
-        if state.raw("weights", list):
-            raise state.fault("weights", "there is nothing below the cut")
-        return backbone.name, cut_network(model, fit, None)
-    if not 0 <= place < len(known):
+    if place is not None and not 0 <= place < len(known):
         raise state.fault("cut", f"{place} is none of {len(known)}")
-    lower, _ = split_at(model, known[place])
-    load_weights(lower, state)
-    network = cut_network(model, fit, known[place])
+    cut = None if place is None else known[place]
+    parts = _parts(model, cut)
+    check_outline(state, backbone.name, parts)
+    if cut:
+        load_weights(parts[0], state)
+    elif state.raw("weights", list):
+        raise state.fault("weights", "there is nothing below the cut")
+    network = cut_network(model, fit, cut)
+    network.lower.backbone = backbone
     # Keras numbers layers as they are made: the file keeps the name that the user knows.
-    return backbone.name, replace(network, cut=replace(known[place], name=name))
+    return backbone.name, replace(network, cut=cut and replace(cut, name=name))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skinensemble._deadline import check_deadline, remaining
+from skinensemble.backbones import Backbone
 from skinensemble.engines import Runner, get_config, make_runner
 from skinensemble.engines._fork import refuse_forked
 from skinensemble.exceptions import ImageReadError, InputError, message
@@ -84,6 +85,8 @@ class Extractor:
     dtype : numpy.dtype
     recipe : Recipe or None
         How another process makes the network; None where it has to be sent.
+    backbone : Backbone or None
+        Of which it was made; None where it came from another process.
 
     Examples
     --------
@@ -120,6 +123,7 @@ class Extractor:
         parts = (name, self.size, fit, *([] if dtype == "float32" else [dtype]))
         self.fingerprint = fingerprint(model, *parts)
         self.recipe: Recipe | None = None
+        self.backbone: Backbone | None = None
         alive.setdefault(self.fingerprint, self)
         self._places: dict[int, np.ndarray] = {}
         self._runners: dict[tuple[str, ...], Runner] = {}
@@ -212,13 +216,13 @@ class Extractor:
 
     def __getstate__(self) -> dict:
         # Of this process, or this processor.
-        own = ("_asking", "_computing", "_runner", "_runners", "_places", "recipe")
+        own = ("_asking", "_computing", "_runner", "_runners", "_places", "recipe", "backbone")
         return {name: value for name, value in vars(self).items() if name not in own}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
         self._make_locks()
-        self._runners, self._places, self.recipe = {}, {}, None
+        self._runners, self._places, self.recipe, self.backbone = {}, {}, None, None
         alive.setdefault(self.fingerprint, self)
         self._runner = make_runner(self.model, self.name, engine="keras", precision="float32")
 

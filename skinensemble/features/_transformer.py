@@ -11,6 +11,7 @@ from skinensemble.backbones import get_backbone
 from skinensemble.exceptions import InputError, WeightsError, message
 from skinensemble.features._built import load_extractor, saved_size
 from skinensemble.features._extractor import Extractor
+from skinensemble.features._outline import check_outline, dump_outline
 from skinensemble.features._shards import StoreWarning
 from skinensemble.features._store import FeatureStore, resolve_store
 from skinensemble.features._stored_rows import StoredRows, stored_rows
@@ -239,15 +240,18 @@ class BackboneFeatures(TransformerMixin, BaseEstimator):
 
     def _dump_network(self, out) -> dict:
         extractor = self._extractor()
-        get_backbone(extractor.name)  # a file names networks by registry, so it must be there
         arrays = enumerate(extractor.model.get_weights())
         return {
             "backbone": extractor.name,
             "image_size": list(extractor.size),
             "image_fit": extractor.fit,
             "pooling": self.pooling,
+            **dump_outline(extractor.name, extractor.backbone, [extractor.model], self._anew),
             "weights": [out.array(f"{i:04d}", value) for i, value in arrays],
         }
+
+    def _anew(self, backbone) -> list:
+        return [backbone.build(None, self._extractor().size, self.pooling)]
 
     def _load(self, state) -> None:
         load_params(self, state, without=_NOT_SAVED)
@@ -276,5 +280,8 @@ def refuse_stored(backbone) -> WeightsError:
 def _load_network(state) -> Extractor:
     backbone = get_backbone(state.raw("backbone", str))
     model = backbone.build(None, saved_size(state), state.raw("pooling", str))
+    check_outline(state, backbone.name, [model])
     load_weights(model, state)
-    return Extractor(model, backbone.name, state.raw("image_fit", str))
+    extractor = Extractor(model, backbone.name, state.raw("image_fit", str))
+    extractor.backbone = backbone
+    return extractor

@@ -47,7 +47,7 @@ def test_it_comes_back_from_a_file(cascade, images, tmp_path):
 @pytest.mark.parametrize("name", ["zoom", "jitter"])
 def test_views_of_a_file_are_those_of_the_training(images, tmp_path, name):
     value = {"zoom": 1.5, "jitter": 0.25}[name]
-    near = TransferClassifier(**TINY, unfreeze=1, views=3, epochs=1, **{name: value})
+    near = TransferClassifier(**TINY, unfreeze=1, views=np.int64(3), epochs=1, **{name: value})
     near.fit(images, np.resize(CODES, 48))
     save(near, tmp_path / "near.h5")
     back = load(tmp_path / "near.h5")
