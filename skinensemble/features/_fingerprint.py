@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skinensemble.features._code import own_code
 from skinensemble.features._sidecar import STORE_VERSION
 
 if TYPE_CHECKING:
@@ -21,10 +22,13 @@ _NAMING = ("name", "keras_history", "input_layers", "output_layers")
 def fingerprint(model: keras.Model, *parts: object) -> str:
     """Return the SHA-256 of a model's weights and structure, and of `parts`, in hexadecimal.
 
+    Of layers and functions of a user's own their code counts, not that of others which they call.
     The structure holds the preprocessing, the input size and the pooling, which are layers of
     the model. Names of layers do not count: Keras numbers them as they are made.
     """
     digest = hashlib.sha256(f"{STORE_VERSION} {parts!r} {_structure(model)}".encode())
+    for code in own_code(model):
+        digest.update(code.encode())
     for weight in model.get_weights():
         array = np.ascontiguousarray(weight)
         digest.update(f"{array.dtype.str} {array.shape}".encode())
