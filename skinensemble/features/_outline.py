@@ -53,7 +53,8 @@ def check_outline(state, name: str, models: Sequence[keras.Model]) -> None:
     if state.keys() & {"outline"} and state.raw("outline", str) != outline(models):
         why = "the backbone that is registered here is not the one that was saved"
         remedy = "register the builder and the preprocess that it was trained with"
-        raise ModelFileError(message("cannot load: backbone", name, why, remedy))
+        what = f"{state.context[0].path}: backbone {name}"
+        raise ModelFileError(message("cannot load", what, why, remedy))
 
 
 def outline(models: Sequence[keras.Model]) -> str:
