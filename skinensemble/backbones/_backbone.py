@@ -115,6 +115,25 @@ class Backbone:
                 features = getattr(keras.layers, _POOLING[pooling])(name="pooled")(features)
             return keras.Model(images, features, name=self.name)
 
+    def source(self, weights: str | PathLike[str] | None) -> str | PathLike[str] | None:
+        """Return the file that was registered for "imagenet"; all else as it is."""
+        own = getattr(self.builder, "imagenet", None)
+        return (
+            own
+            if own is not None and isinstance(weights, str) and weights == "imagenet"
+            else weights
+        )
+
+    # Nothing changes it, and what is built of one is found by its identity.
+    def __copy__(self) -> Backbone:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backbone:
+        return self
+
+    def __sklearn_clone__(self) -> Backbone:
+        return self
+
     def _check_size(self, image_size: int | tuple[int, int] | None) -> tuple[int, int]:
         size = self.input_size if image_size is None else image_size
         pair = tuple(size) if isinstance(size, tuple | list) else (size, size)

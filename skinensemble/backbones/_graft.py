@@ -15,6 +15,9 @@ from skinensemble.persistence._weights import assign_weights
 if TYPE_CHECKING:
     import keras
 
+# Names of layers that come before and after a network.
+_TAKEN = ("images", "input_rescaling", "pooled")
+
 
 @dataclass(frozen=True)
 class ModelBuilder:
@@ -78,7 +81,10 @@ def _flat(network: keras.Model, images: Any) -> Any:
     pairs = []
 
     def clone(layer: Any) -> Any:
-        copy = layer.__class__.from_config(layer.get_config())
+        config = layer.get_config()
+        if config.get("name") in _TAKEN:
+            config["name"] = f"own_{config['name']}"
+        copy = layer.__class__.from_config(config)
         pairs.append((layer, copy))
         return copy
 

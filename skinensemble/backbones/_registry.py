@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterable
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skinensemble.backbones._applications import application_backbones
@@ -143,7 +144,7 @@ def register_backbone(
     backbone = Backbone(
         name=name,
         family=family,
-        builder=ModelBuilder(name, builder, weights),
+        builder=ModelBuilder(name, builder, _absolute(weights)),
         preprocess=check_preprocess(preprocess),
         input_size=input_size,
         min_size=smallest,
@@ -165,6 +166,15 @@ def register_here(backbones: dict[str, tuple[str, Backbone]]) -> None:
     for name, (token, backbone) in backbones.items():
         if _OWN.get(name) != token:
             _REGISTRY[name], _OWN[name] = backbone, token
+
+
+def _absolute(weights: str | PathLike[str] | None) -> Path | None:
+    """Return the path as it is meant now: the process may go to another folder."""
+    try:
+        return None if weights is None else Path(weights).absolute()
+    except TypeError:
+        remedy = "pass the path of a .weights.h5 or .h5 file"
+        raise InputError(message("weights", repr(weights), "it is no path", remedy)) from None
 
 
 def _check_name(name: str, overwrite: bool) -> None:

@@ -9,6 +9,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Real
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from skinensemble.backbones import Backbone, Cut, get_backbone, resolve_cut, spl
 from skinensemble.exceptions import InputError, message
 from skinensemble.features._built import portable, weights_identity
 from skinensemble.features._extractor import Extractor
+from skinensemble.features._fingerprint import structure
 from skinensemble.features._memory import EACH, Reader
 from skinensemble.features._progress import Progress, count_distinct
 from skinensemble.features._recipe import Recipe, travels
@@ -64,6 +66,11 @@ class CutNetwork:
     cut: Cut | None
     origin: tuple[Any, ...] | None = None
     """Arguments of :func:`load_cut`, where it comes from there."""
+
+    @cached_property
+    def above(self) -> str:
+        """What the upper part computes but for its weights."""
+        return structure(self.upper)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if travels() and self.origin is not None:
@@ -261,7 +268,7 @@ def load_cut(
         When the weights cannot be had or do not fit.
     """
     found = backbone if isinstance(backbone, Backbone) else get_backbone(backbone)
-    size = found._check_size(image_size)
+    size, weights = found._check_size(image_size), found.source(weights)
     # By `repr`: True and 1.0 equal 1, and are refused.
     key = (id(found), weights_identity(weights), size, repr(fit), repr(unfreeze))
     with _cache_lock:

@@ -63,7 +63,7 @@ def load_extractor(
     """
     check_fit(fit)
     found = backbone if isinstance(backbone, Backbone) else get_backbone(backbone)
-    size = found._check_size(image_size)
+    size, weights = found._check_size(image_size), found.source(weights)
     # By identity: a name that was registered anew is another backbone.
     key = (id(found), weights_identity(weights), size, repr(pooling), fit)
     with _cache_lock:

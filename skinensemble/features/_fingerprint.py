@@ -26,9 +26,7 @@ def fingerprint(model: keras.Model, *parts: object) -> str:
     The structure holds the preprocessing, the input size and the pooling, which are layers of
     the model. Names of layers do not count: Keras numbers them as they are made.
     """
-    digest = hashlib.sha256(f"{STORE_VERSION} {parts!r} {_structure(model)}".encode())
-    for code in own_code(model):
-        digest.update(code.encode())
+    digest = hashlib.sha256(f"{STORE_VERSION} {parts!r} {structure(model)}".encode())
     for weight in model.get_weights():
         array = np.ascontiguousarray(weight)
         digest.update(f"{array.dtype.str} {array.shape}".encode())
@@ -43,11 +41,12 @@ def at_precision(fingerprint: str, precision: str) -> str:
     return hashlib.sha256(f"{fingerprint} {precision}".encode()).hexdigest()
 
 
-def _structure(model: keras.Model) -> str:
+def structure(model: keras.Model) -> str:
+    """Return what a model computes but for its weights, in words."""
     config = model.get_config()
     names: dict[str, str] = {}
     _collect_names(config, names)
-    return json.dumps(_rename(config, names), sort_keys=True)
+    return json.dumps(_rename(config, names), sort_keys=True) + "".join(own_code(model))
 
 
 def _collect_names(config: Any, names: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import subprocess
@@ -10,7 +11,9 @@ import threading
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
+from skinensemble import BackboneFeatures
 from skinensemble.backbones import _registry, get_backbone, register_backbone
 from skinensemble.exceptions import InputError, WeightsError
 
@@ -291,3 +294,21 @@ def test_saved_model_keeps_its_preprocessing(preprocess, tmp_path):
 def test_saved_backbone_round_trips(name, tmp_path):
     model = get_backbone(name).build(weights=None, image_size=32)
     _round_trip(model, IMAGES, tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("name", ["images", "input_rescaling", "pooled"])
+def test_a_layer_may_be_called_as_one_of_ours(name):
+    import keras
+
+    model = _register(
+        lambda shape: keras.Sequential([keras.Input(shape), keras.layers.Conv2D(3, 3, name=name)]),
+        preprocess="tf",
+    ).build(weights=None)
+    assert model.get_layer(f"own_{name}").output.shape == (None, 30, 30, 3)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, clone])
+def test_a_copy_is_the_backbone_itself(copied):
+    backbone = _register()
+    assert copied(backbone) is backbone
+    assert clone(BackboneFeatures(backbone)).backbone is backbone

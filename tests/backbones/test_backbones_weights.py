@@ -291,8 +291,8 @@ def test_offline_extra_not_installed(monkeypatch):
 
 # A small network of each family.
 FAMILIES = {
-    "VGG": pytest.param("vgg16", 32),
-    "MobileNet": pytest.param("mobilenet_025", 32),
+    "VGG": pytest.param("vgg16", 32, marks=SLOW),
+    "MobileNet": pytest.param("mobilenet_025", 32, marks=SLOW),
     "MobileNetV2": pytest.param("mobilenet_v2_035", 32, marks=SLOW),
     "MobileNetV3": pytest.param("mobilenet_v3_small_075", 32, marks=SLOW),
     "EfficientNet": pytest.param("efficientnet_b0", 32),
@@ -320,8 +320,8 @@ def test_weights_mean_the_same_by_name_by_path_and_from_a_saved_file(
 ):
     path = tmp_path / "fetched.weights.h5"
     model = get_backbone(name).build(weights=None, image_size=size)
-    arrays = [np.asarray(weight * 1.01 + 0.01, weight.dtype) for weight in model.get_weights()]
-    model.set_weights(arrays)
+    # Kernels that grow would let the deepest networks overflow.
+    model.set_weights([weight + (weight.ndim == 1) * 0.01 for weight in model.get_weights()])
     model.save_weights(path)
     _patch_get_file(monkeypatch, lambda *args, **kwargs: str(path))
     by_path = _features(get_backbone(name).build(path, size))

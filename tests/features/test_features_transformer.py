@@ -11,8 +11,15 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
+from skinensemble.backbones import register_backbone
 from skinensemble.exceptions import InputError
-from skinensemble.features import BackboneFeatures, FeatureStore, StoreWarning, load_extractor
+from skinensemble.features import (
+    BackboneFeatures,
+    FeatureStore,
+    StoreWarning,
+    load_cut,
+    load_extractor,
+)
 from skinensemble.images import ImageSource, as_images
 
 
@@ -117,3 +124,31 @@ def test_prepare_warns_of_a_store_that_is_too_small(features, images):
     small = clone(features).set_params(store=FeatureStore(max_bytes=100))
     with pytest.warns(StoreWarning, match=r"the features of 12 images have 768 bytes"):
         small.prepare(images)
+
+
+def test_a_file_that_was_registered_is_read_anew_when_it_changed(tmp_path, monkeypatch):
+    import keras
+
+    def build(shape):
+        return keras.Sequential([keras.Input(shape), keras.layers.Conv2D(4, 3)])
+
+    def write(value):
+        network = build((32, 32, 3))
+        network.set_weights([np.full_like(array, value) for array in network.get_weights()])
+        network.save_weights(tmp_path / "own.weights.h5", overwrite=True)
+
+    write(1.0)
+    monkeypatch.chdir(tmp_path)
+    register_backbone("watched", build, input_size=32, weights="own.weights.h5", overwrite=True)
+    monkeypatch.chdir("/")
+    first = load_extractor("watched")
+    assert load_extractor("watched", tmp_path / "own.weights.h5") is first
+    assert load_cut("watched", "imagenet", None, "crop", "all").upper.get_weights()[1].max() == 1
+    write(2.5)
+    assert load_extractor("watched").model.get_weights()[1].max() == 2.5
+    assert load_cut("watched", "imagenet", None, "crop", "all").upper.get_weights()[1].max() == 2.5
+
+
+def test_what_is_no_path_is_not_registered():
+    with pytest.raises(InputError, match=r"^weights: 3 – it is no path – pass the path of a \.wei"):
+        register_backbone("watched", lambda shape: None, input_size=32, weights=3, overwrite=True)
