@@ -146,7 +146,7 @@ class TunedTop:
     def _key(self, images: CutImages) -> str:
         views = [view.name for view in images.views]
         digest = hashlib.sha256(f"{images.network.lower.key()} {views}".encode())
-        digest.update(f"{self.params.view_mean} {_precision()}".encode())
+        digest.update(f"{self.params.view_mean} {_precision()} {images.network.above}".encode())
         for weight in self.model_.get_weights():
             digest.update(np.ascontiguousarray(weight).data)
         return digest.hexdigest()

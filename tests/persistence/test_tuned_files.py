@@ -17,6 +17,7 @@ from skinensemble import (
 )
 from skinensemble.cli.info import describe
 from skinensemble.exceptions import ModelFileError
+from skinensemble.features import temporary_store
 from skinensemble.persistence import save
 from skinensemble.persistence.container import read_container
 
@@ -36,10 +37,18 @@ def cascade(images):
     return Cascade("soft", stage, random_state=0).fit(images, y, groups=lesions)
 
 
+def assert_same(one, other, images):
+    """Compare what each computes itself: the store would answer for both."""
+    with temporary_store():
+        wanted = other.predict_proba(images)
+    with temporary_store():
+        np.testing.assert_array_equal(one.predict_proba(images), wanted)
+
+
 def test_it_comes_back_from_a_file(cascade, images, tmp_path):
     cascade.save(tmp_path / "cascade.h5")
     back = load(tmp_path / "cascade.h5")
-    np.testing.assert_array_equal(back.predict_proba(images), cascade.predict_proba(images))
+    assert_same(back, cascade, images)
     back.save(tmp_path / "again.h5")
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "cascade.h5").read_bytes()
 
@@ -52,13 +61,13 @@ def test_views_of_a_file_are_those_of_the_training(images, tmp_path, name):
     save(near, tmp_path / "near.h5")
     back = load(tmp_path / "near.h5")
     assert getattr(back, name) == value
-    np.testing.assert_array_equal(back.predict_proba(images), near.predict_proba(images))
+    assert_same(back, near, images)
 
 
 def test_a_file_from_before_there_were_windows_is_read(cascade, images, tmp_path):
     cascade.save(tmp_path / "new.h5")
     ((_, older),) = edited(tmp_path / "new.h5", {"without": without_windows}, tmp_path)
-    np.testing.assert_array_equal(load(older).predict_proba(images), cascade.predict_proba(images))
+    assert_same(load(older), cascade, images)
 
 
 def without_windows(config, arrays):
@@ -137,3 +146,23 @@ def test_what_a_normalization_was_adapted_to_is_used_above_a_cut_too(images, tmp
     for one in (member, load(tmp_path / "member.h5")):
         (normal,) = [la for la in one.model_._flatten_layers() if hasattr(la, "finalize_state")]
         np.testing.assert_allclose(np.ravel(normal.mean), images.mean((0, 1, 2)), rtol=1e-4)
+
+
+def test_predictions_of_another_network_with_the_same_weights_are_not_its_own(images):
+    import keras
+
+    def build(slope):
+        layers = [
+            keras.layers.Conv2D(4, 3),
+            keras.layers.LeakyReLU(slope),
+            keras.layers.Conv2D(4, 3),
+        ]
+        return lambda shape: keras.Sequential([keras.Input(shape), *layers])
+
+    answers = []
+    for slope in (0.0, 1.0):
+        backbone = register_backbone("sloped", build(slope), input_size=32, overwrite=True)
+        member = TransferClassifier(backbone, weights=None, unfreeze="all", views=1, epochs=1)
+        member.set_params(learning_rate=1e-30, random_state=0)
+        answers.append(member.fit(images, np.resize(CODES, 48)).predict_proba(images))
+    assert np.abs(answers[0] - answers[1]).max() > 1e-3
