@@ -166,6 +166,13 @@ class _Folder:
             warnings.warn(text, StoreWarning, stacklevel=6)
 
     def like(self) -> tuple[tuple[int, ...], np.dtype] | None:
+        if not self._shards:
+            problems: list[str] = []
+            self._scan(problems)
+            self._report(problems)
+        return self._known()
+
+    def _known(self) -> tuple[tuple[int, ...], np.dtype] | None:
         return next(((one.shape[1:], one.dtype) for one in self._shards.values()), None)
 
     def new(self, keys: Sequence[bytes]) -> list[int]:
@@ -198,7 +205,9 @@ class _Folder:
                 array.unlink()
             raise
         self._seen.add(f"{name}.json")
-        self._take(name, sidecar)
+        problems: list[str] = []
+        self._take_alike(name, sidecar, problems)
+        self._report(problems)
 
     def check_writable(self) -> None:
         self._make()
@@ -239,13 +248,12 @@ class _Folder:
             self._seen.add(name)
             try:
                 sidecar = self._read_now(read_sidecar, self._path / name, self._path.name)
-                self._check_alike(sidecar)
             except FileNotFoundError:
                 continue
             except UnusableShard as error:
                 self._set_aside(name, error, problems)
             else:
-                self._take(name.removesuffix(".json"), sidecar)
+                self._take_alike(name.removesuffix(".json"), sidecar, problems)
         return names
 
     def _read_now(self, read: Callable[..., _Result], *args: object) -> _Result:
@@ -261,10 +269,13 @@ class _Folder:
                 raise InputError(message("feature store", self._path, why, remedy)) from error
             raise UnusableShard(f"it cannot be read: {error}", damaged=False) from error
 
-    def _check_alike(self, sidecar: Sidecar) -> None:
-        known = self.like()
-        if known not in (None, (sidecar.shape[1:], sidecar.dtype)):
-            raise UnusableShard(f"rows of another shape or dtype than {known}", damaged=False)
+    def _take_alike(self, name: str, sidecar: Sidecar, problems: list[str]) -> None:
+        """Take a shard, unless another process has put rows of another kind before it."""
+        known = self._known()
+        if known in (None, (sidecar.shape[1:], sidecar.dtype)):
+            self._take(name, sidecar)
+        else:
+            problems.append(f"{name} (rows of another shape or dtype than {known})")
 
     def _take(self, name: str, sidecar: Sidecar) -> None:
         self._shards[name] = sidecar
@@ -280,7 +291,7 @@ class _Folder:
         wanted: dict[str, list[tuple[int, int]]] = {}
         for position, place in enumerate(place for place in places if place is not None):
             wanted.setdefault(place[0], []).append((position, place[1]))
-        rows = np.empty(0, (self.like() or ((), np.float32))[1])
+        rows = np.empty(0, (self._known() or ((), np.float32))[1])
         for name, pairs in wanted.items():
             array = self._open(name, problems)
             if array is None:

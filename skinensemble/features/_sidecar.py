@@ -101,7 +101,7 @@ def read_sidecar(path: Path, fingerprint: str) -> Sidecar:
         raise UnusableShard(f"its sidecar cannot be read: {error}") from error
     try:
         return _parse(fields, fingerprint)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UnusableShard(f"its sidecar is damaged: {error!r}") from error
 
 

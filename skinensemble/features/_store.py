@@ -76,7 +76,7 @@ class FeatureStore:
         if not hasattr(max_bytes, "__index__") or isinstance(max_bytes, bool) or max_bytes <= 0:
             why = "it is no positive number of bytes"
             raise InputError(message("max_bytes", repr(max_bytes), why, "pass 2**30 for 1 GiB"))
-        self._path = None if path is None else Path(path).expanduser().absolute()
+        self._path = None if path is None else _folder(path)
         self._max_bytes = int(max_bytes)
         self._lock = threading.RLock()
         self._token = uuid.uuid4().hex
@@ -266,6 +266,17 @@ class FeatureStore:
         return _reopen, (self._path, self._max_bytes, self._token if travels() else "")
 
 
+def _folder(path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(path)
+    try:
+        if not text or "\0" in text:
+            raise ValueError("it can be the name of no folder")
+        return Path(text).expanduser().absolute()
+    except (RuntimeError, TypeError, ValueError) as error:
+        why = str(error).rstrip(".")
+        raise InputError(message("feature store", repr(path), why, "pass a folder")) from error
+
+
 _known: WeakValueDictionary[str, FeatureStore] = WeakValueDictionary()
 
 
@@ -357,6 +368,6 @@ def resolve_store(store: FeatureStore | str | os.PathLike[str] | None) -> Featur
     if isinstance(store, FeatureStore):
         return store
     if isinstance(store, str | os.PathLike):
-        return _opened(Path(store).expanduser().absolute())
+        return _opened(_folder(store))
     why = "it is neither a FeatureStore, nor a path, nor None"
     raise InputError(message("store", repr(store), why, "pass the folder of the store"))

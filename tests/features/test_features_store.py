@@ -396,6 +396,16 @@ class TestDamage:
             missing = FeatureStore(tmp_path).get(NETWORK, _keys(1, 2, 3))[1]
         assert missing.sum() == 1
 
+    def test_rows_of_another_shape_that_another_process_put_at_once(self, tmp_path, monkeypatch):
+        store = FeatureStore(tmp_path)
+        monkeypatch.setattr(store, "_check", lambda *_: _filled(tmp_path, 1))
+        with pytest.warns(StoreWarning, match="another shape or dtype than"):
+            store.put(NETWORK, _keys(2), np.zeros((1, 7), np.float32))
+        monkeypatch.undo()
+        rows, missing = store.get(NETWORK, _keys(1, 2))
+        np.testing.assert_array_equal(rows, _rows(1))
+        assert missing.tolist() == [False, True]
+
     def test_a_shard_of_another_shape(self, tmp_path):
         _filled(tmp_path, 1)
         _edit(_sidecars(tmp_path)[0], {"shape": [1, 2**62]})
@@ -423,6 +433,7 @@ class TestDamage:
             {"fingerprint": OTHER},
             {"shape": [3, 4]},
             {"shape": [2, -4]},
+            {"shape": []},
             {"shape": [2, 2**62]},
             {"shape": None},
             {"keys": ["zz", "yy"]},
@@ -673,3 +684,16 @@ def test_damage_is_told_by_whoever_finds_it(tmp_path):
     sidecar.write_text("{")
     with pytest.warns(StoreWarning, match="the rows in them are computed again"):
         assert len(FeatureStore(tmp_path)) == 0
+
+
+@pytest.mark.parametrize("path", ["", "~nosuchuser/store", "a\0b"])
+def test_what_can_be_no_folder(path):
+    for make in (FeatureStore, resolve_store):
+        with pytest.raises(InputError, match=r"^feature store: '.*' – .* – pass a folder$"):
+            make(path)
+
+
+def test_rows_of_another_shape_than_those_on_disk_are_refused(tmp_path):
+    _filled(tmp_path, 1)
+    with pytest.raises(InputError, match=r"rows: .* – rows of shape \(7,\) and float32, where"):
+        FeatureStore(tmp_path).put(NETWORK, _keys(2), np.zeros((1, 7), np.float32))
