@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections import Counter
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ class Cut:
         The layer; it and all before it lie below the cut. Names that Keras numbers, such as
         ``add_3``, change from one build of a network to the next.
     place : int
-        Its place among the possible cuts, which does not change.
+        Its number, in the order of the network, which does not change.
     shape : tuple of int
         Of its output for one image: (height, width, channels).
     merges : bool
@@ -55,7 +56,7 @@ def possible_cuts(model: keras.Model) -> list[Cut]:
     Returns
     -------
     list of Cut
-        Feature maps with weights below and above them.
+        Feature maps with weights below and above them; none of a layer that is used twice.
 
     Examples
     --------
@@ -67,9 +68,10 @@ def possible_cuts(model: keras.Model) -> list[Cut]:
     nodes = _in_order(model)
     last_use = {id(tensor): place for place, node in enumerate(nodes) for tensor in _flat(node)}
     last_use[id(model.outputs[0])] = len(nodes)
+    uses = Counter(id(node.operation) for node in nodes)
     total = sum(bool(node.operation.weights) for node in nodes if _is_layer(node))
     cuts: list[Cut] = []
-    needed_until, passed = -1, 0
+    needed_until, passed, candidates = -1, 0, 0
     for place, node in enumerate(nodes):
         passed += _is_layer(node) and bool(node.operation.weights)
         # What was computed before this layer must not be needed after it.
@@ -77,7 +79,10 @@ def possible_cuts(model: keras.Model) -> list[Cut]:
         needed_until = max([needed_until, *(last_use.get(id(one), 0) for one in node.outputs)])
         shape = tuple(node.outputs[0].shape[1:])
         if alone and 0 < passed < total and len(shape) == 3:
-            cuts.append(Cut(node.operation.name, len(cuts), shape, len(_flat(node)) > 1))
+            # A name that stands for several places says none.
+            if uses[id(node.operation)] == 1:
+                cuts.append(Cut(node.operation.name, candidates, shape, len(_flat(node)) > 1))
+            candidates += 1
     return cuts
 
 
@@ -139,6 +144,8 @@ def resolve_cut(model: keras.Model, unfreeze: str | float) -> Cut | None:
         remedy = (
             f'pass an int from 1 to {n_blocks - 1}, a share such as 0.3, "all", or a layer\'s name'
         )
+        if not blocks:
+            why, remedy = f"{model.name} cannot be cut anywhere", 'pass "all"'
         raise InputError(message("unfreeze", repr(unfreeze), why, remedy))
     return blocks[n_blocks - 1 - int(count)]
 
@@ -197,8 +204,13 @@ def _no_cut(model: keras.Model, name: str, known: list[str]) -> InputError:
     layers = [node.operation.name for node in _in_order(model)]
     near = get_close_matches(name, known, 3) or [cut.name for cut in block_cuts(model)[::-1]]
     if name in layers:
-        why = f"other paths lead past this layer of {model.name}, or nothing to train lies above it"
+        why = (
+            f"other paths lead past this layer of {model.name}, nothing to train lies above it, or "
+            "it is used twice"
+        )
     else:
         why = f"{model.name} has no such layer"
     remedy = f"cut it at one of {len(known)} layers, such as {first_few(near)}"
+    if not known:
+        remedy = f'pass "all": {model.name} cannot be cut anywhere'
     return InputError(message("unfreeze", repr(name), why, remedy))

@@ -164,8 +164,8 @@ class CutBody:
         model = backbone.build(None, network.lower.size, pooling=None)
         if network.cut is None:
             return [model]
-        known, place = possible_cuts(model), network.cut.place
-        return _parts(model, known[place]) if place < len(known) else []
+        cuts = [cut for cut in possible_cuts(model) if cut.place == network.cut.place]
+        return _parts(model, cuts[0]) if cuts else []
 
     def _load(self, state) -> None:
         self.views = int(state.number("views", 1, 8))
@@ -187,8 +187,8 @@ def _load_network(state) -> tuple[str, CutNetwork]:
     backbone = get_backbone(state.raw("backbone", str))
     model = backbone.build(None, saved_size(state), pooling=None)
     place, name = state.raw("cut", (int, type(None))), state.raw("cut_name", str)
-    fit, known = state.raw("image_fit", str), possible_cuts(model)
-    if place is not None and not 0 <= place < len(known):
+    fit, known = state.raw("image_fit", str), {one.place: one for one in possible_cuts(model)}
+    if place is not None and place not in known:
         raise state.fault("cut", f"{place} is none of {len(known)}")
     cut = None if place is None else known[place]
     parts = _parts(model, cut)

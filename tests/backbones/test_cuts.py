@@ -113,7 +113,7 @@ def test_numbers_that_are_no_cut(mobilenet, unfreeze):
     [
         ("block_9_ad", "no such layer – cut it at one of .* such as block_9_add"),
         ("block_9_expand", "other paths lead past this layer"),
-        ("Conv_1_bn", "nothing to train lies above it"),
+        ("Conv_1_bn", "nothing to train lies above it, or it is used twice"),
         ("nonsense", "no such layer – cut it at one of .* such as .*block_15_add"),
     ],
 )
@@ -128,3 +128,29 @@ def test_a_network_that_can_hardly_be_cut_says_where():
     assert [cut.name for cut in block_cuts(model)] == ["stem_bn1"]
     with pytest.raises(InputError, match="nasnet_mobile has 2 blocks – pass an int from 1 to 1, a"):
         resolve_cut(model, 3)
+
+
+def test_a_layer_that_is_used_twice_is_no_cut():
+    import keras
+
+    images = keras.Input((32, 32, 3))
+    relu, pool, x = keras.layers.ReLU(name="relu"), keras.layers.MaxPooling2D(name="pool"), images
+    for number in range(3):
+        x = pool(relu(keras.layers.Conv2D(4, 3, padding="same", name=f"conv{number}")(x)))
+    model = keras.Model(images, x, name="shared")
+    assert [cut.name for cut in possible_cuts(model)] == ["conv0", "conv1"]
+    given = np.random.default_rng(0).uniform(size=(2, 32, 32, 3)).astype("f4")
+    lower, upper = split_at(model, resolve_cut(model, 1))
+    np.testing.assert_allclose(directly(upper)(directly(lower)(given)), directly(model)(given))
+    with pytest.raises(InputError, match=r"'relu' – .* or it is used twice – cut it at one of 2"):
+        resolve_cut(model, "relu")
+
+
+@pytest.mark.parametrize("unfreeze", [1, 0.3, "conv"])
+def test_a_network_that_cannot_be_cut_says_so(unfreeze):
+    import keras
+
+    images = keras.Input((8, 8, 3))
+    model = keras.Model(images, keras.layers.Conv2D(4, 3, name="conv")(images), name="single")
+    with pytest.raises(InputError, match=r'^unfreeze: .* – pass "all"'):
+        resolve_cut(model, unfreeze)
