@@ -90,11 +90,15 @@ def near_copies(images: Any, *, min_correlation: float = 0.99) -> list[NearCopy]
     for first, second, correlation in _alike(thumbnails, float(min_correlation)):
         pair = int(rows[first]), int(rows[second])
         found[pair] = max(found.get(pair, 0.0), correlation)
-        if len(found) > _MOST_PAIRS:
-            why = "no copies, but images that are much alike, such as by a wide rim"
-            remedy = "crop them, or ask for a higher correlation"
-            raise InputError(message("copies", f"more than {_MOST_PAIRS:,} pairs", why, remedy))
+        _check_number(len(found))
     return [NearCopy(*pair, found[pair]) for pair in sorted(found)]
+
+
+def _check_number(n_pairs: int) -> None:
+    if n_pairs > _MOST_PAIRS:
+        why = "no copies, but images that are much alike, such as by a wide rim"
+        remedy = "crop them, or ask for a higher correlation"
+        raise InputError(message("copies", f"more than {_MOST_PAIRS:,} pairs", why, remedy))
 
 
 def check_correlation(min_correlation: Any) -> None:
@@ -129,6 +133,7 @@ def _alike(thumbnails: np.ndarray, least: float) -> Iterator[tuple[int, int, flo
         for start in range(0, len(seen), _CHUNK):
             # Whom they are compared with comes after them: the other way round is a view as well.
             found = seen[start : start + _CHUNK] @ upright[start:].T
-            pairs = np.argwhere(found >= least)
-            for first, second in pairs[pairs[:, 0] < pairs[:, 1]].tolist():
+            alike = np.triu(found >= least, 1)
+            _check_number(int(alike.sum()))  # before their places take memory
+            for first, second in np.argwhere(alike).tolist():
                 yield start + first, start + second, float(found[first, second])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from skinensemble.datasets import load_ham10000, make_lesions
 from skinensemble.exceptions import InputError
 from skinensemble.images import as_images, dihedral, near_copies
+from skinensemble.images._near_copies import _alike
 
 
 def again(image: np.ndarray, quality: int = 75, side: int | None = None) -> np.ndarray:
@@ -107,3 +109,13 @@ def test_ham10000_has_one_photograph_under_two_names(ham10000):
 def test_no_images_have_no_copies():
     images = make_lesions(2, random_state=0).images
     assert near_copies(as_images(images)[[]]) == []
+
+
+def test_too_many_pairs_take_little_memory():
+    same = np.repeat(np.random.default_rng(0).uniform(size=(1, 16, 16, 1)), 1000, axis=0)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"copies: more than 100,000 pairs"):
+        list(_alike(same.astype(np.float32), 0.99))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
