@@ -24,8 +24,10 @@ def own_code(model: keras.Model) -> list[str]:
 
     A configuration holds the name of a class or function only, and a corrected one has the same.
     """
+    # A finished network comes with its preprocessing around it.
+    network = model if hasattr(model, "_flatten_layers") else model.model
     return [
-        _in_words(function) for layer in model._flatten_layers() for function in _functions(layer)
+        _in_words(function) for layer in network._flatten_layers() for function in _functions(layer)
     ]
 
 
@@ -36,6 +38,8 @@ def _functions(layer: keras.layers.Layer) -> Iterator[FunctionType]:
         if _is_own(kind):
             members = (value for _, value in sorted(vars(kind).items(), key=lambda pair: pair[0]))
             yield from filter(_is_function, map(_unwrapped, members))
+    if isinstance(layer, keras.Model):  # what it was given is about its training
+        return
     # A Lambda's, an activation, and whatever else a layer was given.
     for _, value in sorted(vars(layer).items(), key=lambda pair: pair[0]):
         function = _unwrapped(value)
