@@ -524,10 +524,11 @@ def test_class_weights_of_labels_that_are_numbers(data):
         ({"epochs": 2.0, "batch_size": 8.0}, r"epochs=2\.0 \(an int.*, batch_size=8\.0 \(an int"),
         ({"loss": "hinge", "ema": 1.0}, r"loss='hinge' .*ema=1.0"),
         ({"ema": 0.9, "patience": 2}, "ema, patience – early stopping keeps the best weights"),
-        (
+        pytest.param(
             {"callbacks": [EndAfter(1)], "checkpoint": "kept"},
             "parameters: callbacks, checkpoint – what a callback does to a training no checkpoint "
             "can tell – use patience, or leave the checkpoint out",
+            id="callbacks with a checkpoint",
         ),
         ({"mixup": -1, "layer_decay": 0}, r"layer_decay=0 .*mixup=-1"),
         ({"head_warmup": True}, r"head_warmup=True \(a number of epochs\)"),
