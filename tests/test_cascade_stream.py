@@ -26,7 +26,7 @@ from skinensemble.exceptions import InputError
 from skinensemble.features import Extractor, default_store, temporary_store
 from skinensemble.images import as_images
 
-HEAD = {"units": (4,), "epochs": 2, "batch_size": 128, "random_state": 0}
+HEAD = {"units": (4,), "epochs": 6, "batch_size": 16, "learning_rate": 0.05, "random_state": 0}
 
 
 @pytest.fixture(scope="module")

@@ -267,14 +267,13 @@ class FeatureStore:
 
 
 def _folder(path: str | os.PathLike[str]) -> Path:
-    text = os.fspath(path)
+    why = "it can be the name of no folder"
     try:
-        if not text or "\0" in text:
-            raise ValueError("it can be the name of no folder")
-        return Path(text).expanduser().absolute()
-    except (RuntimeError, TypeError, ValueError) as error:
+        if {*Path(path).parts} and "\0" not in os.fspath(path):
+            return Path(path).expanduser().absolute()
+    except (RuntimeError, TypeError) as error:
         why = str(error).rstrip(".")
-        raise InputError(message("feature store", repr(path), why, "pass a folder")) from error
+    raise InputError(message("feature store", repr(path), why, "pass a folder"))
 
 
 _known: WeakValueDictionary[str, FeatureStore] = WeakValueDictionary()

@@ -102,15 +102,17 @@ def test_a_callback_may_train_another_head(data):
     np.testing.assert_array_equal(alone.predict_proba(data[0]), disturbed.predict_proba(data[0]))
 
 
-def test_the_moments_are_those_of_each_part():
+@pytest.mark.parametrize("scaling", ["feature", "common"])
+def test_the_moments_are_those_of_each_part(scaling):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((2500, 3)).astype(np.float32) * [1, 1e-3, 1e3] + [0, 5, -1e4]
     X = np.column_stack([X, np.full(2500, 7.1)]).astype(np.float32)
     parts = parts_of(2500, (2500, 1700, 3))
-    for (mean, scale), rows in zip(_moments(X, parts), parts, strict=True):
+    for (mean, scale), rows in zip(_moments(X, parts, scaling), parts, strict=True):
         scaler = StandardScaler().fit(X[rows].astype(np.float64))
         np.testing.assert_allclose(mean, scaler.mean_, rtol=1e-6, atol=1e-7)
-        np.testing.assert_allclose(scale, scaler.scale_, rtol=1e-5)
+        expected = scaler.scale_ if scaling == "feature" else np.sqrt(scaler.var_.mean())
+        np.testing.assert_allclose(scale, np.broadcast_to(expected, scale.shape), rtol=1e-5)
 
 
 def test_the_penalty_and_the_steps_are_those_of_keras(data, monkeypatch):
@@ -232,7 +234,7 @@ def test_what_was_trained_with_a_network_is_let_go_of(monkeypatch):
 
 def test_the_moments_count_a_row_as_often_as_it_is_there():
     X = np.arange(5.0, dtype=np.float32)[:, None]
-    ((mean, scale),) = _moments(X, [np.array([0, 0, 4, 4, 4])])
+    ((mean, scale),) = _moments(X, [np.array([0, 0, 4, 4, 4])], "feature")
     drawn = X[[0, 0, 4, 4, 4]]
     np.testing.assert_allclose([mean[0], scale[0]], [drawn.mean(), drawn.std()], rtol=1e-6)
 
