@@ -137,7 +137,9 @@ def test_a_promise_of_nothing_is_not_taken_for_the_default():
 
 @pytest.mark.parametrize("voting", ["soft", "majority", ThresholdVote()])
 def test_a_promise_needs_the_threshold_rule(voting):
-    with pytest.raises(InputError, match=r'^min_sensitivity: 0.95 – .* – use voting="threshold"'):
+    with pytest.raises(
+        InputError, match=r'^min_sensitivity: 0.95 – it is for .* – use voting="thr'
+    ):
         make_cascade("resnet50", voting=voting, min_sensitivity=0.95)
     with pytest.raises(InputError, match=r'^confidence: 0.9 – .* – use voting="threshold"'):
         make_cascade("resnet50", voting=voting, confidence=0.9)

@@ -12,8 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skinensemble import Stage, load
+from skinensemble import Stage, TransferClassifier, load, register_backbone
+from skinensemble.backbones import get_backbone
 from skinensemble.committee import cast_ballot
+from skinensemble.committee._travel import _backbones
 from skinensemble.exceptions import ImageReadError, InputError, MemberError
 from skinensemble.persistence import save
 
@@ -144,3 +146,11 @@ def test_frozen_estimators_are_saved_and_stay_frozen(data, elsewhere, tmp_path):
     assert save(back, tmp_path / "again.h5") == digest
     again = back.fit(X, y, groups=lesions)
     assert again.ballots(X).tobytes() == stage.ballots(X).tobytes()
+
+
+def test_a_frozen_member_takes_a_registered_backbone_along():
+    name = "tiny_for_travel"
+    register_backbone(name, get_backbone("mobilenet_v2").builder, input_size=32, preprocess="tf")
+    member = TransferClassifier(name, weights=None)
+    for around in (member, FrozenEstimator(member), make_pipeline(FrozenEstimator(member))):
+        assert list(_backbones(around)) == [name]

@@ -88,8 +88,9 @@ def make_cascade(
         voting = ThresholdVote(**asked)
     elif asked:
         (name, value), *_ = asked.items()
-        why = f"voting={voting!r} promises no sensitivity"
-        raise InputError(message(name, value, why, 'use voting="threshold"'))
+        why = f'it is for voting="threshold", not for voting={voting!r}'
+        remedy = 'use voting="threshold", or give it to a ThresholdVote of your own'
+        raise InputError(message(name, value, why, remedy))
     backbones = backbones or DEFAULT_BACKBONES
     shared = {"weights": weights, "cv": cv, "verbose": verbose, **options}
     triage = make_stage(*backbones, voting=voting, **shared).set_params(calibration=calibration)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from skinensemble.backbones._registry import register_here, registered_by_user
@@ -77,5 +78,15 @@ def _rows(member, X) -> list[StoredRows]:
 
 
 def _backbones(member) -> dict:
-    texts = (value for value in member.get_params().values() if isinstance(value, str))
-    return registered_by_user(texts)
+    return registered_by_user(_texts([member]))
+
+
+def _texts(values) -> Iterator[str]:
+    for value in values:
+        # One by one, for a frozen estimator does not tell what is in the one that it holds.
+        if hasattr(value, "get_params") and not isinstance(value, type):
+            yield from _texts(value.get_params(deep=False).values())
+        elif isinstance(value, list | tuple):  # such as the steps of a pipeline
+            yield from _texts(value)
+        elif isinstance(value, str):
+            yield value

@@ -21,7 +21,7 @@ from skinensemble.voting import (
     resolve_voting_rule,
     rule_name,
 )
-from skinensemble.voting._checks import learnt_without_each
+from skinensemble.voting._checks import check_pooled, learnt_without_each
 from skinensemble.voting._over import RuleOverBase
 from skinensemble.voting._threshold import without_threshold
 
@@ -129,7 +129,9 @@ class _Bank:
         ballots = self.ballots[:, members]
         decided, proba = np.empty(len(self.y), np.intp), np.empty(ballots.shape[::2])
         for held, fitted in learnt_without_each(rule, ballots, self.y, self.folds, **self.extra):
-            decided[held], proba[held] = fitted.decide(ballots[held]), fitted.combine(ballots[held])
+            asked = ballots[held]
+            decided[held] = fitted.decide(asked)
+            proba[held] = check_pooled(fitted.combine(asked), asked, fitted)
         return decided, proba
 
 

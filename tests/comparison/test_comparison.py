@@ -236,6 +236,17 @@ def test_rules_that_cannot_be_compared_are_noted():
     comparison = compare(ballots, y, names=NAMES, folds=folds, rules=["threshold", "majority"])
     assert [row.name for row in comparison.rows] == [*NAMES, "majority", "soft"]
     assert comparison.notes[0].startswith("The rule threshold could not be compared. certificate:")
+
+
+def test_a_rule_whose_rows_do_not_sum_to_1_is_noted():
+    class Half(SoftVote):
+        def combine(self, ballots):
+            return super().combine(ballots) / 2
+
+    ballots, y, folds = independent(90)
+    comparison = compare(ballots, y, names=NAMES, folds=folds, rules=[Half()])
+    assert [row.name for row in comparison.rows] == [*NAMES, "soft"]
+    assert "could not be compared" in comparison.notes[0]
     assert comparison.notes[0] in str(comparison)
     ballots, y, folds = independent(90, n_classes=3)
     comparison = compare(ballots, y, names=NAMES, folds=folds, rules=["threshold"])
