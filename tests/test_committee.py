@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skinensemble import Stage, TransferClassifier, load, register_backbone
-from skinensemble.backbones import get_backbone
+from skinensemble.backbones import _registry, get_backbone
 from skinensemble.committee import cast_ballot
 from skinensemble.committee._travel import _backbones
 from skinensemble.exceptions import ImageReadError, InputError, MemberError
@@ -148,7 +148,8 @@ def test_frozen_estimators_are_saved_and_stay_frozen(data, elsewhere, tmp_path):
     assert again.ballots(X).tobytes() == stage.ballots(X).tobytes()
 
 
-def test_a_frozen_member_takes_a_registered_backbone_along():
+def test_a_frozen_member_takes_a_registered_backbone_along(monkeypatch):
+    monkeypatch.setattr(_registry, "_REGISTRY", dict(_registry._REGISTRY))
     name = "tiny_for_travel"
     register_backbone(name, get_backbone("mobilenet_v2").builder, input_size=32, preprocess="tf")
     member = TransferClassifier(name, weights=None)
