@@ -12,6 +12,7 @@ from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.images import as_images
 from skinensemble.plots._style import BLUE, FAINT, INK, ORANGE, make_figure
 from skinensemble.taxonomy import DIAGNOSES, MALIGNANT
+from skinensemble.verdict import digits
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -114,7 +115,7 @@ def _show_verdict(axes, image, verdict: Verdict, members, label, malignant) -> N
     title = f"{verdict.answer}{named}{doubt}"
     axes.set_title(title, size=10, weight="bold", color=color, pad=16, loc="left")
     sign = "≈" if verdict.early else "="
-    chance = f"p(malignant) {sign} {verdict.p_malignant:.2f}"
+    chance = f"p(malignant) {sign} {digits(verdict.p_malignant)}"
     axes.text(0, 1.025, chance, transform=axes.transAxes, size=8, color=INK)
     _show_votes(axes, verdict, members)
     if label is not None:

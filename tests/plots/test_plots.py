@@ -60,7 +60,7 @@ def test_verdicts_words_match_what_they_stand_for(images, verdicts):
         "truth: mel  ✗ missed",
         "truth: nv  ✓",
     ]
-    assert "p(malignant) = 0.62" in [text.get_text() for text in figure.axes[0].texts]
+    assert "p(malignant) = 0.625" in [text.get_text() for text in figure.axes[0].texts]
 
 
 def test_a_type_that_is_left_to_a_human_is_neither_right_nor_wrong(images):
@@ -198,4 +198,4 @@ def test_an_early_exit_leaves_the_places_of_those_who_were_not_asked_empty():
     assert legend.get_title().get_text() == "Members, from left to right: small, large"
     places = [[line.get_xdata() for line in axes.lines] for axes in figure.axes]
     assert places[0] == places[1][1:]
-    assert figure.axes[0].texts[0].get_text() == "p(malignant) ≈ 0.90"
+    assert figure.axes[0].texts[0].get_text() == "p(malignant) ≈ 0.900"
