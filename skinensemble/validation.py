@@ -117,7 +117,7 @@ def fit_key(estimator, what: str) -> str | None:
     ----------
     estimator : estimator
         A pipeline hands on to its last step what is addressed to that; where scikit-learn routes
-        metadata, what that step has requested.
+        metadata, unless that step has declined it.
     what : {"sample_weight", "groups"}
 
     Returns
@@ -129,12 +129,13 @@ def fit_key(estimator, what: str) -> str | None:
         return what
     if isinstance(estimator, FrozenEstimator) or not hasattr(estimator, "steps"):
         return None
-    if get_config()["enable_metadata_routing"]:
-        routed = get_routing_for_object(estimator).consumes("fit", [what])
-        return what if what in routed else None
     name, last = estimator.steps[-1]
     own = fit_key(last, what)
-    return None if own is None else f"{name}__{own}"
+    if own is None or not get_config()["enable_metadata_routing"]:
+        return None if own is None else f"{name}__{own}"
+    # Where the step has said neither yes nor no, scikit-learn raises and says how to.
+    asked = getattr(get_routing_for_object(last), "fit", None)
+    return None if asked is not None and asked.requests.get(what) is False else what
 
 
 def refuse_weightless(sample_weight) -> None:

@@ -112,6 +112,19 @@ def test_floats_that_are_all_but_black_keep_their_place_whatever_is_beside_them(
     assert found[2].status == f"floats from 0.784314 to at most 1: {why}"
 
 
+def test_a_source_that_fails_is_answered_as_far_as_it_came(cascade, paths):
+    def source():
+        yield from paths[:7]
+        raise OSError("the disk is away")
+
+    found = []
+    with pytest.raises(OSError, match="the disk is away"):
+        for one in cascade.predict_stream(source(), chunk_size=5):
+            found.append(one)
+    assert [one.index for one in found] == list(range(7))
+    assert {one.status for one in found} == {"ok"}
+
+
 def test_nothing_but_bad_images(cascade):
     found = list(cascade.predict_stream(["no/such.png", "nor/this.png"]))
     assert [one.status for one in found] == ["there is no such file"] * 2

@@ -28,8 +28,7 @@ def test_what_is_tuned_beats_what_is_frozen(ham10000, imagenet_weights, tmp_path
             weights=weights,
             image_size=128,
             unfreeze=unfreeze,
-            views=2,
-            epochs=5,
+            views=4,
             store=tmp_path,
             random_state=0,
         ).fit(X[train], y[train], groups=lesions[train])

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skinensemble import CalibratedVote, Cascade, Stage, ThresholdVote
+from skinensemble.exceptions import MemberError
 
 X, Y, LESIONS = lesion_table(150)
 
@@ -46,6 +47,14 @@ def test_a_pipeline_hands_on_what_its_last_step_requested(asked):
         Stage([("one", make_pipeline(scaler, last))], cv=2).fit(X, Y, groups=LESIONS)
     fits = [note for note in notes if note[0] == "fit"]
     assert all((note[3]["groups"] is not None) == asked for note in fits)
+
+
+def test_lesions_that_the_last_step_of_a_pipeline_has_not_asked_for_are_not_lost_unsaid():
+    _, keep = notebook()
+    with config_context(enable_metadata_routing=True):
+        stage = Stage([("one", make_pipeline(StandardScaler(), Recorder(keep)))], cv=2)
+        with pytest.raises(MemberError, match=r"member: one – .*groups.* not explicitly set"):
+            stage.fit(X, Y, groups=LESIONS)
 
 
 @pytest.mark.filterwarnings("ignore::skinensemble.exceptions.UngroupedWarning")

@@ -311,6 +311,10 @@ def test_a_fit_that_fails_leaves_nothing_that_answers(data, two, error, monkeypa
             one.predict(data[0])
     monkeypatch.setattr(Broken, "error", None)
     assert stage.fit(data[0], data[1], groups=data[2]).classes_.tolist() == sorted(set(data[1]))
+    # A slip that is found before anything is done costs nothing.
+    with pytest.raises(InputError, match=r"^lengths: y "):
+        stage.fit(data[0], data[1][:-1])
+    assert len(stage.predict(data[0])) == len(data[0])
 
 
 def test_feature_names_are_kept(data):

@@ -152,13 +152,12 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         CertificateError
             When the voting rule promises more than the lesions can prove.
         """
-        with afresh(self):
-            self._check_params()
-            with time_limit(self.time_limit, "the cascade"):
-                return self._fit(X, y, sample_weight, groups)
+        self._check_params()
+        check_lengths(X, y=y, sample_weight=sample_weight)
+        with afresh(self), time_limit(self.time_limit, "the cascade"):
+            return self._fit(X, y, sample_weight, groups)
 
     def _fit(self, X, y, sample_weight, groups):
-        check_lengths(X, y=y, sample_weight=sample_weight)
         self.classes_, encoded = check_labels(y)
         mask = malignant_mask(self.classes_, self.malignant)
         self.malignant_ = self.classes_[mask]

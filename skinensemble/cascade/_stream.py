@@ -65,9 +65,19 @@ def _chunks(images: Iterable, size: int) -> Iterator:
     if isinstance(images, ImageSource):
         yield from (images[at : at + size] for at in range(0, len(images), size))
         return
-    images = iter(images)
-    while chunk := list(islice(images, size)):
-        yield chunk
+    images, failure = iter(images), None
+    while failure is None:
+        chunk = []
+        try:
+            for image in islice(images, size):
+                chunk.append(image)
+        except Exception as error:  # of their source: what it gave before is answered first
+            failure = error
+        if chunk:
+            yield chunk
+        elif failure is None:
+            return
+    raise failure
 
 
 def _answer(cascade, prevalence, early_exit: bool, chunk, first: int) -> list[Prediction]:

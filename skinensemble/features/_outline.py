@@ -18,6 +18,8 @@ __all__ = ["check_outline", "dump_outline"]
 
 # Of what layers that preprocess compute with, no weight tells.
 _CONSTANTS = ("scale", "offset", "input_mean", "input_variance")
+# What layers of Keras compute by, beside weights, under the names that it has in every version.
+_SETTINGS = ("strides", "dilation_rate", "padding", "pool_size", "groups", "axis", "epsilon")
 
 
 def dump_outline(
@@ -74,11 +76,26 @@ def _in_words(node: Any) -> str:
     if isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization):
         numbers = [getattr(layer, name, None) for name in _CONSTANTS]
     elif isinstance(layer, keras.layers.Layer):
-        numbers = []
+        return f"{type(layer).__name__} {shapes} {_settings(layer)}"
     else:  # an operation such as `x * 2`
         numbers = keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
     plain = [np.float32(one).tolist() for one in numbers if _is_number(one)]
     return f"{type(layer).__name__} {shapes} {plain}"
+
+
+def _settings(layer: Any) -> list:
+    found = [getattr(layer, name, None) for name in _SETTINGS]
+    found = [list(one) if isinstance(one, tuple) else one for one in found]
+    activation = getattr(layer, "activation", None)
+    found.append(getattr(activation, "__name__", type(activation).__name__))
+    if type(layer).__module__.startswith("keras."):
+        return found
+    try:  # a layer of one's own may say more
+        own = layer.get_config()
+    except NotImplementedError:
+        return found
+    plain = {key: value for key, value in own.items() if isinstance(value, int | float | str)}
+    return [*found, *sorted(plain.items() - {("name", layer.name)})]
 
 
 def _is_number(value: Any) -> bool:

@@ -357,7 +357,8 @@ def _moments(X: np.ndarray, parts, scaling: str) -> list[tuple[np.ndarray, np.nd
     variance = square - mean**2
     if scaling == "common":
         variance[:] = variance.mean(axis=1, keepdims=True)
-    # A feature that never varies carries nothing: it is centred and left at its scale.
-    varies = variance > np.maximum(1e-14, 1e-12 * square)
+    # A feature that never varies carries nothing: it is centred and left at its scale. What float32
+    # could not be divided by does not vary either.
+    varies = variance > np.maximum(1e-60, 1e-12 * square)
     scale = np.sqrt(variance, where=varies, out=np.ones_like(variance))
     return list(zip(mean.astype(np.float32), scale.astype(np.float32), strict=True))

@@ -244,13 +244,12 @@ class Stage(
         MemberWarning
             When members were left out.
         """
-        with afresh(self):
-            self.check_members()
-            with time_limit(self.time_limit, "the stage"):
-                return self._fit(X, y, sample_weight, groups)
+        self.check_members()
+        check_lengths(X, y=y)
+        with afresh(self), time_limit(self.time_limit, "the stage"):
+            return self._fit(X, y, sample_weight, groups)
 
     def _fit(self, X, y, sample_weight, groups):
-        check_lengths(X, y=y)
         self.classes_, encoded = check_labels(y)
         lesions = check_groups(groups, encoded, self.classes_)
         self.lesion_digests_ = lesion_digests(groups)

@@ -43,7 +43,7 @@ def judge(scoring, y: np.ndarray, proba: np.ndarray, weight: np.ndarray | None =
         rows = np.repeat(np.arange(len(y)), weight.astype(int))
         y, proba = y[rows], proba[rows]
     try:
-        score = scoring(y, proba)
+        score = scoring(y.copy(), proba.copy())  # it may work in place
     except Exception as error:  # of any kind: it is the user's own
         why = f"it raised {type(error).__name__}: {error}"
         remedy = "it takes class indices, and probabilities of shape (n_samples, n_classes)"

@@ -326,11 +326,10 @@ def test_weights_mean_the_same_by_name_by_path_and_from_a_saved_file(
     _patch_get_file(monkeypatch, lambda *args, **kwargs: str(path))
     by_path = _features(get_backbone(name).build(path, size))
     assert np.isfinite(by_path).all()
-    assert np.array_equal(_features(get_backbone(name).build(image_size=size)), by_path)
-    features = BackboneFeatures(name, image_size=size, store=FeatureStore())
-    save(features.fit(IMAGES), tmp_path / "features.h5")
-    loaded = load(tmp_path / "features.h5")
-    assert np.array_equal(_features(loaded.frozen_model), by_path)
+    by_name = BackboneFeatures(name, image_size=size, store=FeatureStore()).fit(IMAGES)
+    save(by_name, tmp_path / "features.h5")
+    for one in (by_name, load(tmp_path / "features.h5")):
+        assert np.array_equal(_features(one.frozen_model), by_path)
 
 
 def test_an_efficientnet_computes_what_keras_does(monkeypatch, tmp_path):

@@ -408,3 +408,14 @@ def test_lesions_have_to_be_as_many_as_samples(data, groups):
         head.fit(X, y, groups=groups)
     with pytest.raises(InputError, match=rf"lengths: groups \({len(groups)}\) – X has 100 samples"):
         head.fit_each(X, y, [np.arange(50), np.arange(100)], groups=groups)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e-9, 1e9])
+def test_each_feature_may_have_a_unit_of_its_own(data, unit):
+    X, y = data
+    options = QUICK | {"dropout": 0.0}
+    one = DenseHead(**options).fit(X, y).predict_proba(X)
+    other = X * [unit, 1, 1, 1, 1, unit]
+    np.testing.assert_allclose(
+        DenseHead(**options).fit(other, y).predict_proba(other), one, atol=0.02
+    )

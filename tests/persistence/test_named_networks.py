@@ -87,7 +87,23 @@ def wider(shape):
     )
 
 
-OTHERS = {"preprocess": {"preprocess": "caffe"}, "builder": {"builder": wider}}
+def otherwise(**options):
+    def build(shape):
+        import keras
+
+        conv = keras.layers.Conv2D
+        first = {"strides": 2, "activation": "relu"} | options
+        return keras.Sequential([keras.Input(shape), conv(4, 3, **first), conv(4, 3, strides=2)])
+
+    return build
+
+
+OTHERS = {
+    "preprocess": {"preprocess": "caffe"},
+    "builder": {"builder": wider},
+    "activation": {"builder": otherwise(activation="tanh")},
+    "padding": {"builder": otherwise(padding="same")},
+}
 KINDS = pytest.mark.parametrize("kind", ["frozen", 1, "all"])
 
 

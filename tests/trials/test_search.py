@@ -200,7 +200,14 @@ def test_a_score_of_ones_own():
     def share_right(y, proba):
         return float(np.mean(proba.argmax(axis=1) == y))
 
+    def in_place(y, proba):
+        score = share_right(y, proba)
+        proba[:] = 1 / proba.shape[1]
+        return score
+
     own = search(committee(), X, Y, groups=LESIONS, cv=2, scoring=share_right)
+    spoilt = search(committee(), X, Y, groups=LESIONS, cv=2, scoring=in_place)
+    np.testing.assert_array_equal(spoilt.ballots, own.ballots)
     named = search(committee(), X, Y, groups=LESIONS, cv=2, scoring="accuracy")
     for one, other in zip(own.leaderboard, named.leaderboard, strict=True):
         assert (one.name, one.low) == (other.name, pytest.approx(other.low))
