@@ -192,9 +192,12 @@ def application_backbones() -> Iterator[Backbone]:
     """Yield one backbone for each row of the table."""
     for row in _TABLE:
         family = _FAMILIES[row.family]
-        build = _build_rescaled if row.family == "EfficientNet" else _build
         builder = partial(
-            build, name=row.name, function=row.function, options=tuple(row.options.items())
+            _build,
+            name=row.name,
+            function=row.function,
+            options=tuple(row.options.items()),
+            rescaled=row.family == "EfficientNet",
         )
         yield Backbone(
             name=row.name,
@@ -215,41 +218,31 @@ def _build(
     name: str,
     function: str,
     options: tuple[tuple[str, Any], ...],
+    rescaled: bool,
 ) -> Any:
     create = _creator(images, function, options)
-    if weights == "imagenet":
-        return _with_imagenet(create, name).output
-    network = create(weights=None)
-    if isinstance(weights, Path):
+    fetched = _with_imagenet(create, name) if weights == "imagenet" else None
+    if fetched is not None and not rescaled:
+        return fetched.output
+    network = (_creator(_rescale(images), function, options) if rescaled else create)(weights=None)
+    if fetched is not None:
+        assign_weights(network, fetched.get_weights())
+    elif isinstance(weights, Path):
         load_weights_file(network, weights, name)
     return network.output
 
 
-def _build_rescaled(
-    images: Any,
-    weights: str | Path | None,
-    *,
-    name: str,
-    function: str,
-    options: tuple[tuple[str, Any], ...],
-) -> Any:
-    """Build what Keras builds for ``weights="imagenet"``, whatever the weights are.
+def _rescale(images: Any) -> Any:
+    """Do before the network what Keras does inside it for the word "imagenet" only.
 
-    Keras divides by the root of the deviations, inside the network, for the word "imagenet" only:
-    the same weights from a file would see other pixels. Here it is done before the network, by a
-    factor and the offset that lets the means of ImageNet become zero as they do in Keras.
+    It divides by the root of the deviations; the same weights from a file would see other pixels.
+    The offset lets the means of ImageNet become zero as they do in Keras.
     """
     import keras
 
     scale = [1 / math.sqrt(std) for std in STD]
     offset = [255 * mean * (1 - factor) for mean, factor in zip(MEAN, scale, strict=True)]
-    scaled = keras.layers.Rescaling(scale, offset, name="input_rescaling")(images)
-    if weights != "imagenet":
-        return _build(scaled, weights, name=name, function=function, options=options)
-    fetched = _with_imagenet(_creator(images, function, options), name)
-    network = _creator(scaled, function, options)(weights=None)
-    assign_weights(network, fetched.get_weights())
-    return network.output
+    return keras.layers.Rescaling(scale, offset, name="input_rescaling")(images)
 
 
 def _creator(images: Any, function: str, options: tuple[tuple[str, Any], ...]) -> Any:

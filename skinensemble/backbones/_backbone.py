@@ -118,11 +118,8 @@ class Backbone:
     def source(self, weights: str | PathLike[str] | None) -> str | PathLike[str] | None:
         """Return the file that was registered for "imagenet"; all else as it is."""
         own = getattr(self.builder, "imagenet", None)
-        return (
-            own
-            if own is not None and isinstance(weights, str) and weights == "imagenet"
-            else weights
-        )
+        named = own is not None and isinstance(weights, str) and weights == "imagenet"
+        return own if named else weights
 
     # Nothing changes it, and what is built of one is found by its identity.
     def __copy__(self) -> Backbone:

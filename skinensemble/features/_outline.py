@@ -94,8 +94,9 @@ def _settings(layer: Any) -> list:
         own = layer.get_config()
     except NotImplementedError:
         return found
-    plain = {key: value for key, value in own.items() if isinstance(value, int | float | str)}
-    return [*found, *sorted(plain.items() - {("name", layer.name)})]
+    # Keras numbers names, and whether it is trained says nothing of what it computes.
+    keys = sorted(own.keys() - {"name", "trainable"})
+    return [*found, *((key, own[key]) for key in keys if isinstance(own[key], int | float | str))]
 
 
 def _is_number(value: Any) -> bool:

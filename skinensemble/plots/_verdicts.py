@@ -96,9 +96,9 @@ def plot_verdicts(
 
 def _refuse_foreign(labels: Sequence, malignant: Sequence) -> None:
     """Refuse labels that would be benign only because nobody called them anything else."""
-    own = not (isinstance(malignant, tuple) and malignant == MALIGNANT)
+    default = isinstance(malignant, tuple) and malignant == MALIGNANT
     foreign = [one for one in labels if one is not None and one not in DIAGNOSES]
-    if foreign and not own:
+    if foreign and default:
         why = "no codes of HAM10000, so that only you know which of them are malignant"
         remedy = 'pass malignant with all that are, such as ["mel", "bcc", "scc"]'
         raise InputError(message("truth", first_few(dict.fromkeys(foreign)), why, remedy))

@@ -39,11 +39,9 @@ def judge(scoring, y: np.ndarray, proba: np.ndarray, weight: np.ndarray | None =
     """
     if not callable(scoring):
         return SCORES[scoring](y, proba, np.ones(len(y)) if weight is None else weight)
-    if weight is not None:
-        rows = np.repeat(np.arange(len(y)), weight.astype(int))
-        y, proba = y[rows], proba[rows]
+    rows = np.repeat(np.arange(len(y)), 1 if weight is None else weight.astype(int))
     try:
-        score = scoring(y.copy(), proba.copy())  # it may work in place
+        score = scoring(y[rows], proba[rows])  # copies: it may work in place
     except Exception as error:  # of any kind: it is the user's own
         why = f"it raised {type(error).__name__}: {error}"
         remedy = "it takes class indices, and probabilities of shape (n_samples, n_classes)"

@@ -152,3 +152,36 @@ def test_a_file_from_before_there_were_outlines_is_read(kind, tmp_path):
     edit = {"older": put(f"shared/{key}/outline", REMOVE)}
     ((_, older),) = edited(tmp_path / "new.h5", edit, tmp_path)
     assert load(older).backbone == "named"
+
+
+@KINDS
+def test_layers_of_ones_own_count_by_their_settings(kind, tmp_path):
+    import keras
+
+    @keras.saving.register_keras_serializable("tests")
+    class Times(keras.layers.Layer):
+        def __init__(self, factor, **options):
+            super().__init__(**options)
+            self.factor = factor
+
+        def call(self, x):
+            return self.factor * x
+
+        def get_config(self):
+            return super().get_config() | {"factor": self.factor}
+
+    def times(factor):
+        def build(shape):
+            first, last = tiny(shape).layers
+            return keras.Sequential([keras.Input(shape), first, Times(factor), last])
+
+        return build
+
+    register("named", times(2.0))
+    save(fitted(kind, "named"), tmp_path / "member.h5")
+    register("named", times(2.0))
+    save(load(tmp_path / "member.h5"), tmp_path / "again.h5")
+    assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "member.h5").read_bytes()
+    register("named", times(5.0))
+    with pytest.raises(ModelFileError, match="is not the one that was saved"):
+        load(tmp_path / "member.h5")
