@@ -9,8 +9,19 @@ from committees import CODES, MALIGNANT, Recorder, committee, lesion_table, note
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skinensemble import Cascade, PretrainedMember, Stage, cascade_around, load, make_cascade
+from skinensemble import (
+    Cascade,
+    EarlyExitVote,
+    PretrainedMember,
+    Stage,
+    ThresholdVote,
+    cascade_around,
+    load,
+    make_cascade,
+)
 from skinensemble.exceptions import MemberError
 from skinensemble.persistence.container import read_container
 
@@ -122,3 +133,26 @@ def test_a_keras_model_of_all_types_votes_in_both_stages(images, tmp_path):
     frozen = FrozenEstimator(clone(member).fit(pixels, y))
     other = make_cascade(("theirs", frozen), cv=2, random_state=0).fit(pixels, y, groups=lesions)
     np.testing.assert_allclose(other.triage_.ballots_, cascade.triage_.ballots_, rtol=0, atol=1e-6)
+
+
+def test_the_certificate_says_what_it_takes_on_trust(theirs, tmp_path):
+    """That what came trained has not learnt from these lesions, which only its maker can know."""
+    within = make_pipeline(FrozenEstimator(StandardScaler().fit(X)), LogisticRegression())
+    stage = Stage([("theirs", theirs), ("within", within), *committee()], voting="threshold", cv=2)
+    cascade = Cascade(stage, random_state=0).fit(X, Y, groups=LESIONS)
+    assert cascade.certificate_.on_trust == ("theirs", "within")
+    said = "approximate; taken on trust: theirs, within learnt from none of them)"
+    assert str(cascade.certificate_).endswith(said)
+    cascade.save(tmp_path / "cascade.h5")
+    assert load(tmp_path / "cascade.h5").certificate_ == cascade.certificate_
+    table = lesion_table(200, seed=3)
+    assert cascade.certify(*table[:2], groups=table[2]).on_trust == ("theirs", "within")
+
+
+@pytest.mark.parametrize("rule", [ThresholdVote(), EarlyExitVote(ThresholdVote())])
+@pytest.mark.parametrize("refit", [True, False])
+def test_nothing_is_on_trust_where_all_members_are_trained(rule, refit):
+    two = FrozenEstimator(LogisticRegression().fit(X, SIDES))
+    for members, names in [(committee(), ()), ([("two", two), *committee()], ("two",))]:
+        stage = Stage(members, voting=rule, cv=2, refit=refit).fit(X, SIDES, groups=LESIONS)
+        assert stage.voting_.certificate_.on_trust == names

@@ -34,6 +34,7 @@ from skinensemble.stage._compared import ComparedStage
 from skinensemble.stage._described import DescribedStage
 from skinensemble.stage._early import EarlyStage
 from skinensemble.stage._saved import SavedStage
+from skinensemble.stage._trust import name_trusted
 from skinensemble.thresholds import Certificate
 from skinensemble.validation import (
     check_groups,
@@ -315,6 +316,7 @@ class Stage(
         self.shares_ = weights / weights.sum()
         known = {"sample_weight": sample_weight, "groups": self.lesions_}
         self.voting_ = self.voting_rule().fit(ballots, targets, **known)
+        name_trusted(self.voting_, voters)
         self.pool(ballots)
         self._certified = None
         if self.verbose and len(voters) > 1:
@@ -429,6 +431,7 @@ class Stage(
         self.voting_ = ThresholdVote.held_out(
             self.voting_, self.cast(X), encoded, groups=lesions, **promise
         )
+        name_trusted(self.voting_, self.named_members_)
         self._certified, self.precision_ = note_use(X, self._certified), get_config()["precision"]
         return self.voting_.certificate_
 

@@ -51,6 +51,9 @@ class Certificate:
     lesion : {"worst", "highest", "mean"}
         Which score stood for a lesion of several images; see
         :func:`~skinensemble.thresholds.lesion_scores`.
+    on_trust : tuple of str
+        Members that came trained, whose training nobody here has seen: that they learnt from none
+        of these lesions is assumed. If they did, the promise does not hold.
 
     References
     ----------
@@ -77,6 +80,7 @@ class Certificate:
     minimum: float = 0.95
     confidence: float = 0.95
     lesion: Literal["worst", "highest", "mean"] = "worst"
+    on_trust: tuple[str, ...] = ()
 
     @property
     def bound(self) -> float:
@@ -102,12 +106,14 @@ class Certificate:
         sens = _share("sensitivity", self.n_malignant - self.misses, self.n_malignant, "malignant")
         counted, other = (missed, spec) if self.promised == "sensitivity" else (flagged, sens)
         low, high = self.threshold_interval
+        trusted = ", ".join(self.on_trust)
+        trust = f"; taken on trust: {trusted} learnt from none of them" if trusted else ""
         # Cut, not rounded: a bound of 0.9499 must not read as 0.95.
         return (
             f"{self.promised} ≥ {np.floor(self.bound * 1000) / 1000:.3f} with"
             f" {100 * self.confidence:g} % confidence: {counted} at threshold"
             f" {self.threshold:.3g} ({low:.3g}–{high:.3g}), {other}"
-            f" ({_COUNTED[self.lesion]}{self.kind}: {_ORIGIN[self.kind]})"
+            f" ({_COUNTED[self.lesion]}{self.kind}: {_ORIGIN[self.kind]}{trust})"
         )
 
 

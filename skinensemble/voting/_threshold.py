@@ -257,7 +257,10 @@ _ABOVE_ONE = float(np.nextafter(1, 2))
 def _dump_certificate(certificate: Certificate | None) -> dict | None:
     if certificate is None:
         return None
-    return asdict(certificate) | {"threshold_interval": list(certificate.threshold_interval)}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(certificate).items()
+    }
 
 
 def _load_certificate(state) -> Certificate:
@@ -269,6 +272,10 @@ def _load_certificate(state) -> Certificate:
     interval = state.raw("threshold_interval", list)
     if len(interval) != 2 or not all(isinstance(end, (int, float)) for end in interval):
         raise state.fault("threshold_interval", "not two numbers")
+    # Files from before it have none.
+    on_trust = state.raw("on_trust", list) if "on_trust" in state.keys() else []  # noqa: SIM118
+    if not all(isinstance(name, str) for name in on_trust):
+        raise state.fault("on_trust", "not names")
     certificate = Certificate(
         kind=state.raw("kind"),
         threshold=float(state.number("threshold", 0, _ABOVE_ONE)),
@@ -281,6 +288,7 @@ def _load_certificate(state) -> Certificate:
         minimum=float(state.number("minimum", 0, 1)),
         confidence=float(state.number("confidence", 0, 1)),
         lesion=state.choice("lesion", WAYS),
+        on_trust=tuple(on_trust),
     )
     if certificate.bound < certificate.minimum - 1e-9:
         raise state.fault("misses", f"its counts do not prove {certificate.minimum}")
