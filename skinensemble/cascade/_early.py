@@ -8,6 +8,7 @@ from sklearn.utils import _safe_indexing
 from skinensemble.cascade._withhold import accepted_sides
 from skinensemble.committee import accept_all, prepare_all
 from skinensemble.exceptions import InputError, message
+from skinensemble.members._together import heads_together
 from skinensemble.stage import EarlyDecision
 from skinensemble.voting._settled import equal_ends, has_lead
 
@@ -47,9 +48,11 @@ def ask_all(cascade, X, prevalence=None):
 
     On the hard route those of the diagnosis are equal shares for what the triage found benign.
     """
-    triage, stage = cascade.triage_.cast(X), cascade.diagnosis_
+    stage = cascade.diagnosis_
     if cascade.route == "soft":
-        return triage, stage.cast(X)
+        with heads_together([*cascade.triage_.members_, *stage.members_], X):
+            return cascade.triage_.cast(X), stage.cast(X)
+    triage = cascade.triage_.cast(X)
     n_classes = len(stage.classes_)
     diagnosis = np.full((len(triage), len(stage.members_), n_classes), 1 / n_classes)
     rows = np.flatnonzero(cascade._sides(triage, prevalence)[1])

@@ -35,6 +35,7 @@ from skinensemble.committee._watch import (
 from skinensemble.engines import with_config
 from skinensemble.features._recipe import Parcel
 from skinensemble.images._problems import Problems
+from skinensemble.members._together import heads_together
 
 __all__ = ["FoldMembers", "cross_fit"]
 
@@ -98,7 +99,8 @@ class FoldMembers(ClassifierMixin, BaseEstimator):
         return np.concatenate(means)
 
     def _mean(self, X):
-        each = [cast_ballot("of a fold", one, X, self.classes_) for one in self.members_]
+        with heads_together(self.members_, X):
+            each = [cast_ballot("of a fold", one, X, self.classes_) for one in self.members_]
         return np.mean(each, axis=0)
 
     def predict(self, X):

@@ -96,6 +96,11 @@ class CollapsedMember(ClassifierMixin, BaseEstimator):
         """Return what makes features of images for the classifier."""
         return _first_step(self).frozen_features()
 
+    @available_if(lambda self: hasattr(self.classifier_, "frozen_heads"))
+    def frozen_heads(self):
+        """Return the heads of the classifier, each after what makes its features."""
+        return self.classifier_.frozen_heads()
+
     @available_if(lambda self: hasattr(_first_step(self), "build_network"))
     def build_network(self):
         """Let the classifier build its network; no image passes it."""

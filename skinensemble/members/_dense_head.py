@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from itertools import pairwise
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
@@ -13,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skinensemble.exceptions import MemberError, message
 from skinensemble.members._network import build_head, fold_scaling
 from skinensemble.members._params import check_params
-from skinensemble.members._run_head import run_head
+from skinensemble.members._run_head import run_heads
 from skinensemble.members._samples import class_weights, mean_one, validation_split
 from skinensemble.members._stack import Part, train_side_by_side
 from skinensemble.persistence._codec import (
@@ -21,7 +20,6 @@ from skinensemble.persistence._codec import (
     dump_params,
     load_feature_names,
     load_params,
-    load_weights,
 )
 from skinensemble.validation import (
     check_labels,
@@ -38,7 +36,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
     """Dense layers on features, trained with Keras.
 
     Features are centred and scaled while training; the first layer then takes both over, so that
-    ``model_`` takes features as they are.
+    the trained head takes features as they are.
 
     Parameters
     ----------
@@ -81,8 +79,10 @@ class DenseHead(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+    weights_ : tuple of ndarray
+        Of the layers, in the order of ``model_.weights``; read-only.
     model_ : keras.Model
-        From features to probabilities.
+        From features to probabilities. A new one each time: to change it changes nothing here.
     history_ : dict of str to list of float
         Weighted cross-entropy ("loss") and accuracy of each epoch.
     n_features_in_ : int
@@ -230,13 +230,20 @@ class DenseHead(ClassifierMixin, BaseEstimator):
 
     def _ask(self, rows: np.ndarray) -> np.ndarray:
         """Return the probabilities for features that need no check, float32 of shape (n, d)."""
-        chunks = (rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK))
-        return np.concatenate([run_head(self.model_, chunk) for chunk in chunks])
+        return run_heads([self], rows)[0]
 
     def predict(self, X):
         """Return the most probable class of each sample, shape (n_samples,)."""
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
+
+    @property
+    def model_(self):
+        """A new Keras model from features to probabilities."""
+        check_is_fitted(self)
+        model = build_head(self, self.n_features_in_, len(self.classes_), seed=None)
+        model.set_weights(self.weights_)
+        return model
 
     def _dump(self, out):
         # Callbacks and seeds that are objects matter to the training alone.
@@ -244,13 +251,12 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         if not isinstance(keep.random_state, (int, np.integer, type(None))):
             keep.random_state = None
         finite = all(np.isfinite(values).all() for values in self.history_.values())
+        arrays = enumerate(self.weights_)
         return {
             "params": dump_params(keep),
             "classes": out.labels(self.classes_),
             "n_features": self.n_features_in_,
-            "weights": [
-                out.array(f"{i:04d}", value) for i, value in enumerate(self.model_.get_weights())
-            ],
+            "weights": [out.array(f"{i:04d}", value) for i, value in arrays],
             "history": self.history_ if finite else {},
             **dump_feature_names(self),
         }
@@ -264,13 +270,16 @@ class DenseHead(ClassifierMixin, BaseEstimator):
         self.history_ = state.raw("history", dict)
         if not isinstance(self.activation, str):
             raise state.fault("params.activation", "not the name of an activation")
-        # Before anything of the size the file claims is allocated.
-        widths = [self.n_features_in_, *self.units, len(self.classes_)]
-        if max(a * b for a, b in pairwise(widths)) > state.largest_array:
-            raise state.fault("params.units", "the weights in the file are smaller")
-        model = build_head(self, self.n_features_in_, len(self.classes_), seed=None)
-        load_weights(model, state)
-        self.model_ = model
+        shapes = self._shapes()
+        self.weights_ = _frozen(state.arrays("weights", shapes, ["float32"] * len(shapes)))
+
+    def _shapes(self) -> list[tuple[int, ...]]:
+        """Return the shapes of the weights, layer by layer."""
+        shapes, width, n_classes = [], self.n_features_in_, len(self.classes_)
+        for n_units in self.units:
+            shapes += [(width, n_units), *[(n_units,)] * (5 if self.batch_normalization else 1)]
+            width = n_units
+        return [*shapes, (width, n_classes), (n_classes,)]
 
 
 def _train(heads, parts, X, y, weight, groups) -> None:
@@ -280,9 +289,9 @@ def _train(heads, parts, X, y, weight, groups) -> None:
     for head, rows, moments in zip(heads, parts, _moments(X, parts, heads[0].scaling), strict=True):
         head.classes_, encoded = check_labels(y[rows])
         own = mean_one(weight[rows] * class_weights(head.class_weight, y[rows]))
-        head.model_ = build_head(head, X.shape[1], len(head.classes_), seed)
+        start = build_head(head, X.shape[1], len(head.classes_), seed).get_weights()
         train, held_out = validation_split(head, encoded, groups, seed)
-        stack.append(Part(head.model_, rows[train], encoded[train], own[train], *moments))
+        stack.append(Part(start, rows[train], encoded[train], own[train], *moments))
         if len(held_out):
             validation = held_out, encoded[held_out], own[held_out] / len(held_out)
     size = _batch_size(heads[0], max(len(part.rows) for part in stack))
@@ -291,8 +300,15 @@ def _train(heads, parts, X, y, weight, groups) -> None:
         heads[0], stack, X, size, seed, callbacks=callbacks, validation=validation
     )
     for head, part, head.history_ in zip(heads, stack, histories, strict=True):
-        fold_scaling(head.model_, part.mean, part.scale)
+        head.weights_ = _frozen(fold_scaling(part.weights, part.mean, part.scale))
         _refuse_diverged(head)
+
+
+def _frozen(weights) -> tuple[np.ndarray, ...]:
+    """Return the weights read-only, for what is made of them would not change with them."""
+    for weight in weights:
+        weight.flags.writeable = False
+    return tuple(weights)
 
 
 def _batch_size(head, n_samples: int) -> int:
@@ -324,7 +340,7 @@ def _cosine(epochs: int):
 
 def _refuse_diverged(head) -> None:
     # Early stopping may have brought back the weights of before.
-    found = [*head.model_.get_weights(), head.history_["loss"]]
+    found = [*head.weights_, head.history_["loss"]]
     if not all(np.isfinite(values).all() for values in found):
         why = f"the loss is not finite after {len(head.history_['loss'])} epochs"
         remedy = "lower learning_rate, or check the features for extreme values"

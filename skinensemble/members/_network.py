@@ -60,12 +60,12 @@ def build_metrics(model, y, predicted) -> None:
     model.compute_metrics(None, *map(ops.convert_to_tensor, (y, predicted, weight)))
 
 
-def fold_scaling(model, mean: np.ndarray, scale: np.ndarray) -> None:
-    """Put the standardisation of the inputs into the first Dense layer, in place.
+def fold_scaling(weights: list[np.ndarray], mean: np.ndarray, scale: np.ndarray) -> list:
+    """Return a head's weights with the standardisation of its inputs put into the first layer.
 
-    The trained model then takes features as they are, and its weights are all there is to store.
+    The trained head then takes features as they are, and its weights are all there is to store.
     """
-    first = next(layer for layer in model.layers if hasattr(layer, "kernel"))
-    kernel, bias = (np.asarray(weight, dtype=np.float64) for weight in first.get_weights())
-    kernel = kernel / scale[:, None]
-    first.set_weights([kernel, bias - mean @ kernel])
+    kernel, bias = (weight.astype(np.float64) for weight in weights[:2])
+    kernel /= scale[:, None]
+    first = [kernel, bias - mean @ kernel]
+    return [*(weight.astype(np.float32) for weight in first), *weights[2:]]

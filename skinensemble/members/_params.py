@@ -17,7 +17,16 @@ def _whole(value, least: int) -> bool:
     return whole and bool(value >= least)
 
 
+def _activation(value) -> bool:
+    if value in ("relu", "linear", "softmax", "tanh"):  # Keras loads slowly
+        return True
+    import keras
+
+    return callable(keras.activations.get(value))
+
+
 _RULES = {
+    "activation": ("the name of a Keras activation, or a function", _activation),
     "units": ("positive integers in a tuple", lambda v: all(_whole(n, 1) for n in v)),
     "dropout": ("0 ≤ dropout < 1", lambda v: 0 <= v < 1),
     "scaling": ("feature or common", lambda v: v in ("feature", "common")),

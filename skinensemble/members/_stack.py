@@ -11,7 +11,6 @@ import math
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,9 +19,6 @@ from skinensemble.members._in_time import stop_in_time
 from skinensemble.members._layers import metric_class, stack_ends, stacked_layers
 from skinensemble.members._network import build_metrics, seed_layer
 from skinensemble.members._optimizers import penalised_adam_class
-
-if TYPE_CHECKING:
-    import keras
 
 __all__ = ["Part", "train_side_by_side"]
 
@@ -39,8 +35,8 @@ class Part:
 
     Attributes
     ----------
-    model : keras.Model
-        The untrained head; it gets the trained weights, for standardised features.
+    weights : list of ndarray
+        Of the untrained head, then of the trained one, for standardised features.
     rows : ndarray of int of shape (n_rows,)
         Samples to train on.
     y : ndarray of int of shape (n_rows,)
@@ -50,7 +46,7 @@ class Part:
         Of the features of these samples, and of those set aside for early stopping.
     """
 
-    model: keras.Model
+    weights: list[np.ndarray]
     rows: np.ndarray
     y: np.ndarray
     weight: np.ndarray
@@ -59,7 +55,7 @@ class Part:
 
 
 def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), validation=None):
-    """Train the models of `parts`, in place; return the history of each.
+    """Train the heads of `parts`, in place; return the history of each.
 
     Parameters
     ----------
@@ -81,7 +77,8 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
         Weighted cross-entropy ("loss") and accuracy of each epoch.
     """
     shape = Shape.of(parts, batch_size)
-    key, stack = _compiled(head, len(parts), _roomy(len(X)), parts[0].model, shape.steps)
+    ends = X.shape[1], len(parts[0].weights[-1])
+    key, stack = _compiled(head, len(parts), _roomy(len(X)), *ends, shape.steps)
     _start(stack, head.learning_rate, X, parts, seed)
     with arguments(parts, shape, seed, int(head.epochs)) as batches:
         history = stack.fit(
@@ -95,9 +92,10 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
         ).history
     trained = [variable.numpy() for variable in stack.weights[3:]]
     for at, part in enumerate(parts):
-        shapes = [weight.shape for weight in part.model.weights]
-        slices = [v.reshape(len(parts), *s)[at] for v, s in zip(trained, shapes, strict=True)]
-        part.model.set_weights(slices)
+        part.weights = [
+            values.reshape(len(parts), *start.shape)[at].copy()
+            for values, start in zip(trained, part.weights, strict=True)
+        ]
     if not head.callbacks:  # which may have done anything to it
         _keep(key, stack)
     return [_history_of(history, at) for at in range(len(parts))]
@@ -109,11 +107,11 @@ def _roomy(n_samples: int) -> int:
     return -(-n_samples // step) * step
 
 
-def _compiled(head, n_heads: int, n_samples: int, model, steps: int):
+def _compiled(head, n_heads: int, n_samples: int, n_features: int, n_classes: int, steps: int):
     """Return its key and a network, from a small cache: to trace one takes a second."""
     import keras
 
-    shape = (n_heads, n_samples, model.input_shape[1], model.output_shape[1])
+    shape = n_heads, n_samples, n_features, n_classes
     key = repr((shape, head.units, head.dropout, head.batch_normalization, head.activation))
     key += repr((head.l2, steps))
     # Taken out while it is trained, for a callback may train another.
@@ -131,7 +129,6 @@ def _compiled(head, n_heads: int, n_samples: int, model, steps: int):
             steps_per_execution=1 if keras.backend.backend() == "torch" else steps,
         )
         stack.optimizer.build(stack.trainable_variables)
-        n_classes = shape[-1]
         build_metrics(stack, np.zeros(n_heads, np.int32), np.zeros((n_heads, n_classes), "float32"))
     return key, stack
 
@@ -177,7 +174,7 @@ def _start(stack, learning_rate: float, X, parts: list[Part], seed: int) -> None
     features = np.zeros(stack.weights[0].shape, np.float32)
     features[: len(X)] = X
     stack.weights[0].assign(features)
-    own = [[part.mean, 1 / part.scale, *part.model.get_weights()] for part in parts]
+    own = [[part.mean, 1 / part.scale, *part.weights] for part in parts]
     for variable, values in zip(stack.weights[1:], zip(*own, strict=True), strict=True):
         variable.assign(np.stack(values).reshape(variable.shape))
     seeds = np.random.SeedSequence(seed).generate_state(len(stack.layers))

@@ -9,7 +9,6 @@ import numpy as np
 
 from skinensemble.exceptions import InputError, message
 from skinensemble.members._architecture import ArchitectureFault, build, describe
-from skinensemble.persistence._codec import State
 
 __all__ = ["dump_network", "load_network"]
 
@@ -43,10 +42,7 @@ def dump_network(model, out, size: tuple[int, int]) -> str:
 
 def load_network(state):
     """Return the model that a file describes; its weights are compared before they are taken."""
-    entries = state.raw("weights", list)
-    numbered = {f"{i}": entry for i, entry in enumerate(entries)}
-    listed = State(numbered, *state.context)
-    arrays = [listed.array(name) for name in numbered]
+    arrays = state.arrays("weights")
     try:
         model = build(state.raw("structure", dict), sum(array.size for array in arrays))
         _assign(model, arrays)

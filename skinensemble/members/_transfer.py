@@ -13,6 +13,7 @@ from skinensemble.images import as_images
 from skinensemble.members._checkpoint import usable_folder
 from skinensemble.members._dense_head import DenseHead
 from skinensemble.members._params import check_pairs, check_params
+from skinensemble.members._together import answer
 from skinensemble.members._tuned_top import TunedTop
 from skinensemble.persistence._codec import dump_params, load_params
 from skinensemble.validation import check_labels, check_lengths, check_weights
@@ -22,8 +23,7 @@ __all__ = ["TransferClassifier"]
 _BODY = ("backbone", "weights", "image_size", "pooling", "image_fit", "store")
 _WAYS = ("unfreeze", "views", "zoom", "jitter")
 _CUT_BODY = ("backbone", "weights", "image_size", "image_fit", "store", *_WAYS)
-# What "auto" stands for with a frozen backbone, whose head is a DenseHead, and with layers that are
-# fine-tuned.
+# What "auto" stands for: in a head on a frozen backbone, and where layers are fine-tuned.
 _AUTO = {
     "units": ((128,), ()),
     "dropout": (0.3, 0.2),
@@ -232,8 +232,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         Parameters
         ----------
         X : images
-            uint8 or 0–255 float array (n, height, width, 3), or a list, array or Series of paths,
-            PIL images or arrays.
+            Whatever :func:`~skinensemble.images.as_images` accepts.
 
         Returns
         -------
@@ -261,6 +260,11 @@ validation_fraction, patience, callbacks, random_state, verbose
     def frozen_features(self):
         """Return what makes features of images, as a transformer."""
         return self._own_body()
+
+    @available_if(lambda self: not self._tunes)
+    def frozen_heads(self):
+        """Return the head, after what makes its features."""
+        return [(self.body_, self.head_)]
 
     def rows_at_hand(self, X):
         """Return what stores in memory have of the images, for a process without them."""
@@ -297,8 +301,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         Raises
         ------
         InputError
-            When a parameter, images or labels cannot be used, or there are not as many labels,
-            weights or lesions as images.
+            When a parameter, images, labels, weights or lesions cannot be used.
         """
         X, sample_weight = self._checked(X, y, sample_weight, groups)
         body = self._body().fit(X)
@@ -332,7 +335,7 @@ validation_fraction, patience, callbacks, random_state, verbose
     def predict_proba(self, X):
         """Return class probabilities of images, shape (n_samples, n_classes)."""
         check_is_fitted(self)
-        return self.head_._ask(self.body_.transform(X))
+        return answer(self.head_, self.body_, X)
 
     def predict(self, X):
         """Return the most probable class of each image, shape (n_samples,)."""
@@ -388,7 +391,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         return X, sample_weight
 
     def _own_body(self) -> BackboneFeatures | CutBody:
-        return self.body_ if hasattr(self, "body_") else self._body()
+        return getattr(self, "body_", None) or self._body()
 
     def _body(self) -> BackboneFeatures | CutBody:
         names, body = (_CUT_BODY, CutBody) if self._tunes else (_BODY, BackboneFeatures)

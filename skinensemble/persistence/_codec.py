@@ -221,6 +221,18 @@ class State:
             raise self.fault(name, "it holds NaN or infinite values")
         return values
 
+    def arrays(self, name: str, shapes=None, dtypes=None) -> list[np.ndarray]:
+        """Return a list of arrays, as many and such as are said, or any."""
+        entries = self.raw(name, list)
+        anything = [None] * len(entries)
+        shapes, dtypes = shapes or anything, dtypes or anything
+        if len(entries) != len(shapes):
+            raise self.fault(name, f"{len(entries)} arrays, not {len(shapes)}")
+        numbered = {str(i): entry for i, entry in enumerate(entries)}
+        listed = State(numbered, *self.context[:2], f"{self.where}.{name}")
+        kinds = zip(numbered, shapes, dtypes, strict=True)
+        return [listed.array(at, shape=shape, dtype=dtype) for at, shape, dtype in kinds]
+
     def nested(self, name: str) -> State:
         """Return an entry that is itself an object."""
         self._parts.append(
@@ -345,17 +357,9 @@ def load_feature_names(estimator, state: State) -> None:
 
 def load_weights(model, state: State) -> None:
     """Give a freshly built Keras model the list of arrays in the entry ``weights``."""
-    entries, variables = state.raw("weights", list), model.weights
-    if len(entries) != len(variables):
-        raise state.fault("weights", f"{len(entries)} arrays, not {len(variables)}")
-    listed = State(dict(zip(map(str, range(len(entries))), entries, strict=True)), *state.context)
-    assign_weights(
-        model,
-        [
-            listed.array(str(i), shape=tuple(variable.shape), dtype=variable.dtype)
-            for i, variable in enumerate(variables)
-        ],
-    )
+    shapes = [tuple(variable.shape) for variable in model.weights]
+    dtypes = [variable.dtype for variable in model.weights]
+    assign_weights(model, state.arrays("weights", shapes, dtypes))
 
 
 def _to_json(name: str, value):

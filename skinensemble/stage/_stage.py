@@ -29,6 +29,7 @@ from skinensemble.identity import (
     note_use,
     refuse_trained,
 )
+from skinensemble.members._together import heads_together
 from skinensemble.stage._checked import CheckedStage
 from skinensemble.stage._compared import ComparedStage
 from skinensemble.stage._described import DescribedStage
@@ -340,7 +341,8 @@ class Stage(
         """Return the :meth:`ballots` on what :meth:`prepare` gave, here or in the cascade."""
         check_is_fitted(self)
         named = self.named_members_.items()
-        ballots = [cast_ballot(name, member, X, self.classes_) for name, member in named]
+        with heads_together(self.members_, X):
+            ballots = [cast_ballot(name, member, X, self.classes_) for name, member in named]
         return stack_ballots(ballots, self._names)
 
     def pool(self, ballots):

@@ -460,8 +460,8 @@ class TestResume:
         output, other = tmp_path / "r.csv", tmp_path / "other.h5"
         assert self.run(model, files[:3], output) == 0
         cascade = load(model)
-        head = cascade.triage_.members_[0].head_.model_
-        head.set_weights([-weight for weight in head.get_weights()])
+        head = cascade.triage_.members_[0].head_
+        head.weights_ = tuple(-weight for weight in head.weights_)
         cascade.save(other)
         before = output.read_bytes()
         assert self.run(other, files, output, "--resume") == 1

@@ -338,10 +338,24 @@ def test_history_is_plain(head):
 
 
 def test_all_bad_parameters_are_listed_at_once(data):
-    head = DenseHead((8, -1), dropout=1, epochs=0, learning_rate="fast", validation_fraction=0.9)
+    head = DenseHead(
+        (8, -1),
+        activation="reluu",
+        dropout=1,
+        epochs=0,
+        learning_rate="fast",
+        validation_fraction=0.9,
+    )
     with pytest.raises(InputError, match="DenseHead's docstring") as caught:
         head.fit(*data)
-    for text in ("units=(8, -1)", "dropout=1 ", "epochs=0", "learning_rate='fast'", "fraction=0.9"):
+    for text in (
+        "units=(8, -1)",
+        "activation='reluu'",
+        "dropout=1 ",
+        "epochs=0",
+        "learning_rate='fast'",
+        "fraction=0.9",
+    ):
         assert text in str(caught.value)
     assert "patience" not in str(caught.value)
 

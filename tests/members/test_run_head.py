@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from skinensemble.engines import run_small
-from skinensemble.members import DenseHead
-from skinensemble.members._run_head import run_head
+from skinensemble.members import DenseHead, _run_head
+from skinensemble.members._run_head import run_heads
 
 HEADS = [
     {"units": ()},
@@ -21,40 +21,65 @@ def features(n: int) -> np.ndarray:
     return np.random.default_rng(n).normal(size=(n, 40)).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=HEADS, ids=str)
-def model(request):
+@pytest.fixture(scope="module")
+def heads():
     y = np.arange(90) % 3
-    head = DenseHead(**request.param, epochs=3, random_state=0)
-    return head.fit(features(90) + y[:, None], y).model_
+    X = features(90) + y[:, None]
+    return [DenseHead(**params, epochs=3, random_state=0).fit(X, y) for params in HEADS]
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Features as many as real networks make, where the order of a sum depends on the rows."""
+    rows = np.random.default_rng(0).normal(size=(64, 1280)).astype(np.float32)
+    return rows, DenseHead(epochs=1, random_state=0).fit_each(
+        rows, np.arange(64) % 3, [np.arange(64), np.arange(9, 64)]
+    )
 
 
 @pytest.mark.parametrize("n", [1, 31, 32, 100])
-def test_it_is_what_keras_says(model, n):
-    found = run_head(model, features(n))
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, run_small(model, features(n)), atol=1e-6)
+def test_each_says_what_keras_says(heads, n):
+    for head, found in zip(heads, run_heads(heads, features(n)), strict=True):
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, run_small(head.model_, features(n)), atol=1e-6)
 
 
-def test_an_image_gets_the_same_probabilities_in_any_company():
-    # As wide as the features of real networks, where the order of a sum depends on the rows.
-    rows = np.random.default_rng(0).normal(size=(64, 1280)).astype(np.float32)
-    model = DenseHead(epochs=1, random_state=0).fit(rows, np.arange(64) % 3).model_
-    together = run_head(model, rows)
+def test_an_image_gets_the_same_probabilities_in_any_company(wide):
+    rows, heads = wide
+    together = run_heads(heads, rows)
     for n in (1, 2, 5, 48):
-        np.testing.assert_array_equal(run_head(model, rows[:n]), together[:n])
-        np.testing.assert_array_equal(run_head(model, rows[n:]), together[n:])
+        for head, known in zip(heads, together, strict=True):
+            np.testing.assert_array_equal(head.predict_proba(rows[:n]), known[:n])
+            np.testing.assert_array_equal(head.predict_proba(rows[n:]), known[n:])
+        for found, known in zip(run_heads(heads[::-1], rows[:n]), together[::-1], strict=True):
+            np.testing.assert_array_equal(found, known[:n])
 
 
-def test_keras_runs_what_numpy_does_not_have(monkeypatch):
+def test_their_kernels_are_put_side_by_side_once(wide, monkeypatch):
+    rows, heads = wide
+    run_heads(heads, rows)
+    monkeypatch.setattr(np, "concatenate", lambda *_, **__: pytest.fail("copied again"))
+    _run_head._run([_run_head._runner(head) for head in heads], rows)
+
+
+def test_a_head_that_is_fitted_again_answers_anew(heads):
+    y, X = np.arange(90) % 3, features(90)
+    again = DenseHead(epochs=3, random_state=0).fit(X + y[:, None], y)
+    before = again.predict_proba(X)
+    again.fit(X - y[:, None], y)
+    assert np.abs(again.predict_proba(X) - before).max() > 0.01
+    np.testing.assert_allclose(again.predict_proba(X), run_small(again.model_, X), atol=1e-6)
+    with pytest.raises(ValueError, match="read-only"):
+        again.weights_[0][0] = 1
+
+
+def test_keras_runs_what_numpy_does_not_have(heads, monkeypatch):
     asked = []
-    monkeypatch.setattr("skinensemble.members._run_head.run_small", lambda *a: asked.append(a))
-    for activation in ("relu", "gelu", lambda x: x / 2):
-        run_head(
-            DenseHead(activation=activation, epochs=1).fit(features(9), [0, 1, 2] * 3).model_,
-            features(1),
-        )
-    assert len(asked) == 2
+    monkeypatch.setattr(_run_head, "run_small", lambda model, rows: asked.append(model) or rows)
+    run_heads(heads, features(1))
+    assert [one.layers[2].activation.__name__ for one in asked] == ["gelu"]
 
 
-def test_huge_features_are_taken_without_a_warning(model):
-    assert run_head(model, np.full((1, 40), 3e38, np.float32)).shape == (1, 3)
+def test_huge_features_are_taken_without_a_warning(heads):
+    for found in run_heads(heads, np.full((1, 40), 3e38, np.float32)):
+        assert found.shape == (1, 3)

@@ -158,7 +158,7 @@ def test_refusing_imports_runs_and_opens_nothing(child):
         ("cascade: unknown type", "'RandomForestClassifier' is not a type of this library"),
         ("cascade: NaN weight", "coef_ – it holds NaN or infinite values"),
         ("network: a weight fewer", "root.head.weights – 3 arrays, not 4"),
-        ("network: units beyond any memory", "params.units – the weights in the file are smaller"),
+        ("network: units beyond any memory", "weights.0 – its shape is (16, 5), not (16, 1099511"),
     ],
 )
 def test_the_text_names_the_place(child, label, text):
