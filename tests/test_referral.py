@@ -11,7 +11,15 @@ from scipy import stats
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 
-from skinensemble import Cascade, Referral, StackingVote, Stage, cascade_around, load
+from skinensemble import (
+    Cascade,
+    Referral,
+    StackingVote,
+    Stage,
+    ThresholdVote,
+    cascade_around,
+    load,
+)
 from skinensemble.exceptions import InputError, ReferralWarning, UngroupedWarning
 from skinensemble.referral import resolve_referral
 
@@ -151,6 +159,23 @@ def test_a_rule_that_learns_refers_by_lesions_it_has_not_learnt_from():
     # Its own ballots it knows by heart: all that it decides of them is right.
     assert said < 0.95
     assert said == pytest.approx(right, abs=0.1)
+
+
+def test_a_tuned_threshold_is_tuned_again_without_each_fold():
+    tuned_on = []
+
+    def accuracy(truth, found):
+        tuned_on.append(len(truth))
+        return np.mean(truth == found)
+
+    X, y, lesions = lesion_table(150)
+    rule = ThresholdVote(criterion=accuracy)
+    stages = Stage(committee()[:2], voting=rule, cv=3), Stage(committee()[:2], cv=3)
+    cascade = Cascade(*stages, random_state=0, refer=Referral(coverage=0.5))
+    cascade.fit(X, y, groups=lesions)
+    folds = cascade.triage_.folds_
+    n = len(np.unique(lesions))
+    assert set(tuned_on) == {n, *(n - np.unique(lesions[folds == k]).size for k in range(3))}
 
 
 def test_a_rule_that_learns_by_weights_refers_by_the_same_weights(tmp_path):

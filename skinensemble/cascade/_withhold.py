@@ -58,7 +58,9 @@ def _unseen(stage) -> tuple[np.ndarray, np.ndarray]:
     A rule that learns has seen their answers: each fold is left to one that was learnt without it.
     """
     rule, ballots = stage.voting_, stage.ballots_
-    plain = without_threshold(rule)
+    # What a certificate proves is not learnt again; a threshold that was tuned is part of the rule.
+    proved = getattr(rule, "certificate_", None) is not None
+    plain = without_threshold(rule) if proved else rule
     if not plain.learns:
         return rule.combine(ballots), rule.decide(ballots)
     pooled, decided = np.empty(ballots.shape[::2]), np.empty(len(ballots), np.intp)
@@ -66,7 +68,7 @@ def _unseen(stage) -> tuple[np.ndarray, np.ndarray]:
     extra = {"sample_weight": stage.sample_weight_, "groups": stage.lesions_}
     for held, learnt in learnt_without_each(plain, ballots, *known, **extra):
         pooled[held], decided[held] = learnt.combine(ballots[held]), learnt.decide(ballots[held])
-    if hasattr(rule, "threshold_"):
+    if proved:
         decided = (pooled[:, 1] >= rule.threshold_).astype(np.intp)
     return pooled, decided
 

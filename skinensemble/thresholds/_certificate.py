@@ -9,7 +9,12 @@ import numpy as np
 from scipy import stats
 
 from skinensemble.exceptions import check_choice
-from skinensemble.thresholds._bounds import allowed_misses, exact_interval, sensitivity_bound
+from skinensemble.thresholds._bounds import (
+    allowed_misses,
+    exact_interval,
+    lesions_needed,
+    sensitivity_bound,
+)
 from skinensemble.thresholds._lesions import lesion_scores
 
 __all__ = ["Certificate", "certify_threshold"]
@@ -84,10 +89,17 @@ class Certificate:
 
     @property
     def bound(self) -> float:
-        """Exact lower confidence bound of what is promised (Clopper–Pearson)."""
-        if self.promised == "sensitivity":
-            return sensitivity_bound(self.misses, self.n_malignant, self.confidence)
-        return sensitivity_bound(self.false_alarms, self.n_benign, self.confidence)
+        """Exact lower confidence bound of what is promised (Clopper–Pearson).
+
+        Where tied scores leave fewer misses than were allowed, it counts those that were: a bound
+        chosen after a look at the lesions would be above the truth more often than it says.
+        """
+        missed, n = self.misses, self.n_malignant
+        if self.promised == "specificity":
+            missed, n = self.false_alarms, self.n_benign
+        promise = self.minimum, self.confidence
+        allowed = allowed_misses(n, *promise) if n >= lesions_needed(*promise) else 0
+        return sensitivity_bound(max(missed, allowed), n, self.confidence)
 
     @property
     def sensitivity(self) -> float:

@@ -110,7 +110,7 @@ class CalibratedVote(RuleOverBase):
         """
         ballots, y, weight, _ = check_training(ballots, y, sample_weight, groups)
         self.check_classes(ballots.shape[2])
-        weight = weight * len(y)
+        weight = weight * np.count_nonzero(weight)
         self.n_members_ = ballots.shape[1]
         self.base_ = self.base_rule()
         extra = {"sample_weight": sample_weight, "groups": groups}

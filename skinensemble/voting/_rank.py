@@ -49,12 +49,15 @@ class RankVote(VotingRule):
     def fit(self, ballots, y, *, sample_weight=None, groups=None):
         """Keep the distribution of each member's ballots; see :meth:`VotingRule.fit`.
 
+        Samples count alike whatever they weigh, but for those that weigh nothing.
+
         Raises
         ------
         InputError
             When ballots or labels cannot be used.
         """
-        ballots, *_ = check_training(ballots, y, sample_weight, groups)
+        ballots, _, weight, _ = check_training(ballots, y, sample_weight, groups)
+        ballots = ballots[weight > 0]
         n_samples = len(ballots)
         places = np.linspace(0, n_samples - 1, min(n_samples, N_QUANTILES))
         self.grids_ = np.sort(ballots, axis=0)[np.round(places).astype(int)]

@@ -119,8 +119,9 @@ def _weights_for(estimator, weight: np.ndarray) -> dict[str, np.ndarray]:
     if not has_fit_parameter(estimator, "sample_weight"):
         why, remedy = "its fit takes no sample_weight", "use one that does, or no weights"
         raise InputError(message("estimator", type(estimator).__name__, why, remedy))
-    # A mean of 1, for regularised classifiers weigh their penalty against the sum.
-    return {"sample_weight": weight * len(weight)}
+    # A mean of 1, for regularised classifiers weigh their penalty against the sum; a sample that
+    # weighs nothing is none.
+    return {"sample_weight": weight * np.count_nonzero(weight)}
 
 
 def _log_ballots(ballots: np.ndarray) -> np.ndarray:

@@ -191,11 +191,27 @@ def test_promises_that_cannot_be_kept_are_refused(value):
 
 def test_the_certificate_never_rounds_up():
     counts = {"n_malignant": 100, "misses": 2, "n_benign": 10, "false_alarms": 1}
-    shown = str(Certificate("cross-fitted", 0.1, (0.05, 0.2), **counts, minimum=0.9))
+    shown = str(Certificate("cross-fitted", 0.1, (0.05, 0.2), **counts, minimum=0.93))
     assert sensitivity_bound(2, 100) == pytest.approx(0.93838, abs=1e-5)
     assert shown.startswith("sensitivity ≥ 0.938 with 95 % confidence: 2 of 100 malignant lesions")
     assert "approximate" in shown
     assert "at threshold 0.1 (0.05–0.2), specificity 0.900 (0.555–0.997) on 10 benign" in shown
+
+
+def test_ties_that_leave_fewer_misses_do_not_prove_more():
+    """Each time, the bound would be that of what happened to be drawn."""
+    rng, n, above = np.random.default_rng(0), 400, 0
+    few, many = 3, allowed_misses(400)
+    levels = 1 - np.array([sensitivity_bound(few, n), sensitivity_bound(many, n)]) + 1e-6
+    for _ in range(500):
+        # So many lesions have scores of 0 and of 0.5, and all others are found for sure.
+        scores = np.searchsorted(levels, rng.random(n), side="right") / 2
+        found = certify_threshold(np.append(scores, 0), np.append(np.ones(n), 0))
+        assert found.bound == sensitivity_bound(many, n)
+        naive = sensitivity_bound(found.misses, n)
+        share = levels[int(found.threshold * 2) - 1] if found.threshold else 0
+        above += naive > 1 - share + 1e-9
+    assert stats.binomtest(above, 500, 0.05, alternative="greater").pvalue < 0.01
 
 
 def test_without_benign_lesions_there_is_no_specificity():

@@ -393,6 +393,17 @@ def test_what_no_rule_learns_from(name, given, text):
 
 
 @learned
+def test_a_sample_that_weighs_nothing_is_as_if_left_out(name):
+    rng = np.random.default_rng(2)
+    ballots, y = many(400, 3, 2), rng.integers(0, 2, 400)
+    weight = rng.integers(0, 3, 400).astype(float)
+    kept = weight > 0
+    weighted = clone(RULES[name].rule).fit(ballots, y, sample_weight=weight)
+    fewer = clone(RULES[name].rule).fit(ballots[kept], y[kept], sample_weight=weight[kept])
+    np.testing.assert_allclose(weighted.combine(ballots), fewer.combine(ballots), atol=1e-9)
+
+
+@learned
 def test_a_rule_that_must_learn_says_so(name):
     with pytest.raises(NotFittedError, match="not fitted yet"):
         clone(RULES[name].rule).combine(BALLOTS)
