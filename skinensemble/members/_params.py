@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 
 from skinensemble.exceptions import InputError, message
 
-__all__ = ["check_pairs", "check_params"]
+__all__ = ["FINE_TUNING", "check_idle", "check_pairs", "check_params"]
 
 
 def _whole(value, least: int) -> bool:
@@ -67,6 +67,24 @@ _RULES = {
 }
 
 
+# What matters to a TransferClassifier only where layers of the backbone are trained.
+FINE_TUNING = (
+    "views",
+    "zoom",
+    "jitter",
+    "weight_decay",
+    "warmup",
+    "head_warmup",
+    "layer_decay",
+    "label_smoothing",
+    "loss",
+    "sampling",
+    "mixup",
+    "ema",
+    "view_mean",
+    "checkpoint",
+)
+
 # Why of two parameters only one may be given, and what to do.
 _EXCLUSIVE = {
     ("ema", "patience"): (
@@ -89,6 +107,19 @@ def check_pairs(params: dict) -> None:
         why = f"of {params['epochs']} epochs none is left to train more than the head"
         remedy = "pass fewer, or unfreeze=None"
         raise InputError(message("head_warmup", params["head_warmup"], why, remedy))
+
+
+def check_idle(params: dict, defaults: dict) -> None:
+    """Refuse parameters of a fine-tuning, all at once, where nothing is fine-tuned."""
+    idle = [
+        f"{key}={params[key]!r}"
+        for key in FINE_TUNING
+        if not _holds(lambda value, usual=defaults[key]: value == usual, params[key])
+    ]
+    if idle:
+        why = "nothing is fine-tuned, so that would do nothing"
+        remedy = "pass unfreeze, or leave it out"
+        raise InputError(message("parameters", ", ".join(idle), why, remedy))
 
 
 def check_params(name: str, params: dict) -> None:

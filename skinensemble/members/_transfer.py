@@ -12,7 +12,7 @@ from skinensemble.features._cut_body import CutBody
 from skinensemble.images import as_images
 from skinensemble.members._checkpoint import usable_folder
 from skinensemble.members._dense_head import DenseHead
-from skinensemble.members._params import check_pairs, check_params
+from skinensemble.members._params import check_idle, check_pairs, check_params
 from skinensemble.members._together import answer
 from skinensemble.members._tuned_top import TunedTop
 from skinensemble.persistence._codec import dump_params, load_params
@@ -375,9 +375,11 @@ validation_fraction, patience, callbacks, random_state, verbose
 
     def _check(self) -> None:
         check_params(type(self).__name__, self._resolved())
-        if self._tunes:
-            check_pairs(self._resolved())
-        if self._tunes and self.checkpoint is not None:
+        if not self._tunes:
+            check_idle(self.get_params(deep=False), TransferClassifier().get_params(deep=False))
+            return
+        check_pairs(self._resolved())
+        if self.checkpoint is not None:
             usable_folder(self.checkpoint, "checkpoint")
 
     def _checked(self, X, y, sample_weight, groups):

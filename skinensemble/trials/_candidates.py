@@ -12,7 +12,8 @@ from sklearn.model_selection import ParameterGrid
 from skinensemble.backbones import get_backbone
 from skinensemble.builders import weights_of
 from skinensemble.exceptions import InputError, first_few, message
-from skinensemble.members import DenseHead, TransferClassifier
+from skinensemble.members import TransferClassifier
+from skinensemble.members._params import FINE_TUNING
 from skinensemble.stage import Stage
 
 __all__ = ["check_candidates", "make_candidates"]
@@ -105,9 +106,7 @@ def _with_effect(params: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters without those that do nothing."""
     if params.get("unfreeze") not in (None, 0):
         return params
-    fine_tuning = set(TransferClassifier().get_params()) - set(DenseHead().get_params())
-    idle = fine_tuning - {"unfreeze", "image_size", "pooling", "image_fit", "store"}
-    return {key: value for key, value in params.items() if key not in idle}
+    return {key: value for key, value in params.items() if key not in FINE_TUNING}
 
 
 def _free(name: str, member, found: dict[str, Any]) -> str:

@@ -217,3 +217,39 @@ def test_weights_that_are_all_zero_are_refused(unfreeze):
         member.fit(images, y, sample_weight=np.zeros(6))
     with pytest.raises(InputError, match=text):
         member.fit_each(images, np.array(y), [np.arange(3), np.arange(6)], sample_weight=weight)
+
+
+OF_FINE_TUNING = {
+    "views": 2,
+    "zoom": 1.5,
+    "jitter": 0.1,
+    "weight_decay": 0.1,
+    "warmup": 1.0,
+    "head_warmup": 1,
+    "layer_decay": 0.5,
+    "label_smoothing": 0.0,
+    "loss": "focal",
+    "sampling": 0.5,
+    "mixup": 0.2,
+    "ema": 0.9,
+    "view_mean": "log",
+    "checkpoint": "folder",
+}
+
+
+@pytest.mark.parametrize("unfreeze", [None, 0])
+@pytest.mark.parametrize(("name", "value"), OF_FINE_TUNING.items())
+def test_what_only_fine_tuning_heeds_is_refused_where_nothing_is(data, unfreeze, name, value):
+    text = rf"parameters: {name}={value!r} – nothing is fine-tuned, so .* – pass unfreeze, or leave"
+    with pytest.raises(InputError, match=text):
+        member(unfreeze=unfreeze, **{name: value}).fit(*data[:2])
+
+
+def test_all_that_would_do_nothing_is_named_at_once(data):
+    lazy = [("net", member(**OF_FINE_TUNING))]
+    text = ", ".join(f"{name}={value!r}" for name, value in OF_FINE_TUNING.items())
+    with pytest.raises(InputError, match=text):
+        Stage(lazy).fit(*data[:2], groups=data[2])
+    heads = set(DenseHead().get_params()) - {"scaling"}
+    bodies = set(BackboneFeatures().get_params()) | {"unfreeze"}
+    assert set(OF_FINE_TUNING) == set(TransferClassifier().get_params()) - heads - bodies
