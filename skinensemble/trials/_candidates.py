@@ -30,8 +30,8 @@ def make_candidates(*backbones, weights="imagenet", **options) -> list[tuple[str
         A dict leaves the others at ``"imagenet"``.
     **options
         Parameters of :class:`TransferClassifier`. A list holds alternatives, of which each
-        combination is one candidate; anything else is the same for all of them. Those that matter
-        only with `unfreeze` are left out where nothing is fine-tuned.
+        combination is one candidate; anything else is the same for all of them, and so is a list
+        of callbacks. Those that matter only with `unfreeze` are left out where nothing is fine-tuned.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def make_candidates(*backbones, weights="imagenet", **options) -> list[tuple[str
     vgg16, loss=focal, unfreeze=0.3
     """
     _check_space(backbones, options)
-    grid = {key: value if isinstance(value, list) else [value] for key, value in options.items()}
+    grid = {key: _alternatives(key, value) for key, value in options.items()}
     varied = [key for key in sorted(grid) if len(grid[key]) > 1]
     found: dict[str, Any] = {}
     for backbone, source in weights_of(backbones, weights).items():
@@ -81,6 +81,12 @@ def check_candidates(candidates, n_jobs=None) -> list[tuple[str, Any]]:
     return candidates
 
 
+def _alternatives(name: str, value) -> list:
+    """Return the values of an option; a list of callbacks is one."""
+    one = name == "callbacks" and all(hasattr(each, "on_epoch_end") for each in value or ())
+    return value if isinstance(value, list) and not one else [value]
+
+
 def _check_space(backbones, options) -> None:
     for name in backbones:
         get_backbone(name)
@@ -95,7 +101,7 @@ def _check_space(backbones, options) -> None:
     if arrays:
         why, remedy = "an array is no list of alternatives", "pass a list"
         raise InputError(message("options", first_few(arrays), why, remedy))
-    empty = [key for key, value in options.items() if value == []]
+    empty = [key for key, value in options.items() if not _alternatives(key, value)]
     if not backbones or empty:
         shown = first_few(f"{key}=[]" for key in empty) if empty else "no backbone"
         remedy = "give each option a value or more" if empty else "pass names of list_backbones()"
@@ -112,8 +118,7 @@ def _with_effect(params: dict[str, Any]) -> dict[str, Any]:
 def _free(name: str, member, found: dict[str, Any]) -> str:
     """Return the name, with a number where another candidate reads the same."""
     names = (name if n == 1 else f"{name} ({n})" for n in itertools.count(1))
-    same = joblib.hash(member)
-    return next(n for n in names if n not in found or joblib.hash(found[n]) == same)
+    return next(n for n in names if n not in found or joblib.hash(found[n]) == joblib.hash(member))
 
 
 def _short(value) -> str:

@@ -110,3 +110,18 @@ def test_alternatives_that_read_alike_are_all_tried():
     assert [name.endswith(" (2)") for name, _ in found] == [False, True]
     found = make_candidates("vgg16", learning_rate=[1e-3, 1.0000001e-3, 1e-3])
     assert [member.learning_rate for _, member in found] == [1e-3, 1.0000001e-3]
+
+
+def test_a_list_of_callbacks_is_one_value():
+    import keras
+
+    stop, log = keras.callbacks.TerminateOnNaN(), keras.callbacks.History()
+    ((_, member),) = make_candidates("vgg16", callbacks=[stop, log])
+    assert member.callbacks == [stop, log]
+    found = make_candidates("vgg16", callbacks=[None, [stop, log]])
+    assert [member.callbacks for _, member in found] == [None, [stop, log]]
+    # What cannot be pickled can be tried all the same.
+    said = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: None)
+    found = make_candidates("vgg16", callbacks=[said], units=[(), (8,)])
+    assert [name for name, _ in found] == ["vgg16, units=linear", "vgg16, units=8"]
+    assert make_candidates("vgg16", callbacks=[])[0][1].callbacks == []
