@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
+
 from sklearn.base import clone
 
 from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.members import TransferClassifier
 from skinensemble.stage import Stage
 
-__all__ = ["DEFAULT_BACKBONES", "make_diagnosis", "make_stage", "weights_of"]
+__all__ = [
+    "DEFAULT_BACKBONES",
+    "check_options",
+    "make_diagnosis",
+    "make_stage",
+    "named_backbones",
+    "weights_of",
+]
 
 DEFAULT_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 """Backbones whose ImageNet weights need no weights host (extra ``offline``)."""
@@ -50,14 +60,16 @@ def make_stage(
     Raises
     ------
     InputError
-        When `weights` names a backbone that is not used, or there are options and no backbone.
+        When `weights` names a backbone that is not used, an option is not known, or there are
+        options or weights and no backbone to have them.
     """
-    names = [name for name in backbones if isinstance(name, str)]
+    names = named_backbones(backbones, "make_stage")
     given = weights_of(names, weights)
-    idle = sorted(set(options) - {"verbose"})
+    idle = sorted(set(options) - {"verbose"}) + ["weights"] * (weights != "imagenet")
     if idle and not names:
         why = "they are of backbones, and none is named"
         raise InputError(message("options", first_few(idle), why, "give them to your members"))
+    check_options(options, make_stage)
     members = [
         backbone
         if isinstance(backbone, tuple)
@@ -79,6 +91,57 @@ def make_stage(
         time_limit=time_limit,
         member_time_limit=member_time_limit,
     )
+
+
+def named_backbones(backbones, maker: str) -> list[str]:
+    """Return the names among backbones and members of the user's own.
+
+    Raises
+    ------
+    InputError
+        When one is neither, such as a list of several.
+    """
+    odd = [
+        one
+        for one in backbones
+        if not isinstance(one, str)
+        and not (isinstance(one, tuple) and len(one) == 2 and not isinstance(one[1], str))
+    ]
+    if odd:
+        shown = first_few(odd, show=lambda one: f"{one!r:.60}")
+        why = "neither the name of a backbone nor a pair of name and classifier"
+        remedy = f'pass one by one, as in {maker}("vgg16", "resnet50"), or *names'
+        raise InputError(message("backbones", shown, why, remedy))
+    return [name for name in backbones if isinstance(name, str)]
+
+
+def check_options(options: dict, *makers) -> None:
+    """Refuse options that nobody knows, and name the nearest ones.
+
+    Parameters
+    ----------
+    options : dict
+        To be parameters of a :class:`TransferClassifier`.
+    *makers : function
+        Whose own parameters a name may be meant for.
+
+    Raises
+    ------
+    InputError
+    """
+    parameters = [one for maker in makers for one in inspect.signature(maker).parameters.values()]
+    known = {one.name for one in parameters if one.kind is one.KEYWORD_ONLY}
+    known |= set(TransferClassifier().get_params())
+    unknown = sorted(set(options) - known)
+    if unknown:
+        near = [one for name in unknown for one in difflib.get_close_matches(name, known, n=1)]
+        hint = f"did you mean {first_few(near)}? " if near else ""
+        remedy = f"{hint}see the docstring of TransferClassifier"
+        raise InputError(message("options", first_few(unknown), "no such parameter", remedy))
+    if "backbone" in options:
+        why = "backbones have no keyword"
+        remedy = f'write {makers[0].__name__}("vgg16", "resnet50")'
+        raise InputError(message("options", "backbone", why, remedy))
 
 
 def weights_of(backbones, weights) -> dict:

@@ -379,13 +379,24 @@ def lesion_folds(
         except ValueError as error:
             why = "neither a number of folds, nor a splitter, nor a list of folds"
             raise InputError(message("cv", f"{cv!r:.60}", why, "pass such as 5")) from error
-        return _checked(_fold_table(splitter, y, groups), y, groups, names)
+        return _checked(_own_table(splitter, y, groups), y, groups, names)
     lesions = np.arange(len(y)) if groups is None else groups
     _, first, lesion = np.unique(lesions, return_index=True, return_inverse=True)
     _refuse_rare(y[first], int(n_folds), names, "samples" if groups is None else "lesions")
     # Each lesion has one label: stratifying the lesions themselves gives every fold every class.
     shuffle = {} if random_state is None else {"shuffle": True, "random_state": random_state}
     return _fold_table(StratifiedKFold(n_folds, **shuffle), y[first], None)[lesion]
+
+
+def _own_table(splitter, y: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    try:
+        return _fold_table(splitter, y, groups)
+    except InputError:
+        raise
+    except (IndexError, TypeError, ValueError) as error:
+        why = f"it gives no folds ({type(error).__name__}: {error})"
+        remedy = "pass a number of folds, a splitter, or a list of pairs of training and test rows"
+        raise InputError(message("cv", f"{splitter!r:.60}", why, remedy)) from error
 
 
 def _fold_table(splitter, y: np.ndarray, groups: np.ndarray | None) -> np.ndarray:

@@ -61,9 +61,28 @@ def test_how_many_members_are_trained_at_once_is_for_both_stages(options):
     assert make_cascade("resnet50").diagnosis.n_jobs is None
 
 
-def test_an_unknown_option_is_refused():
-    with pytest.raises(TypeError, match="learningrate"):
-        make_stage("resnet50", learningrate=1)
+@pytest.mark.parametrize(
+    ("make", "options", "text"),
+    [
+        (make_stage, {"learningrate": 1}, "learningrate – no .* – did you mean learning_rate? see"),
+        (make_cascade, {"unfreze": 0.3}, "unfreze – no such parameter – did you mean unfreeze? s"),
+        (make_cascade, {"votng": "soft", "qqq": 1}, "qqq, votng – .* – did you mean voting? see"),
+        (make_cascade, {"malignnt": ["mel"]}, "malignnt – .* – did you mean malignant? see the"),
+        (make_cascade, {"n_job": 2}, "n_job – no such parameter – did you mean n_jobs? see the"),
+        (make_cascade, {"backbone": "vgg16"}, r'backbone – .* – write make_cascade\("vgg16", "re'),
+    ],
+)
+def test_an_unknown_option_is_refused(make, options, text):
+    with pytest.raises(InputError, match=f"^options: {text.replace('?', '[?]')}"):
+        make("resnet50", **options)
+
+
+@pytest.mark.parametrize("make", [make_stage, make_cascade])
+@pytest.mark.parametrize("odd", [["resnet50"], ("vgg16", "resnet50"), GaussianNB(), 3])
+def test_what_is_no_backbone_is_refused(make, odd):
+    text = rf"^backbones: .* – neither the name of a .* – pass one by one, as in {make.__name__}\("
+    with pytest.raises(InputError, match=text):
+        make(odd, weights=None)
 
 
 @pytest.mark.parametrize("make", [make_stage, make_cascade])
@@ -71,6 +90,8 @@ def test_options_without_a_backbone_to_have_them_are_refused(make):
     text = "options: epochz, units – they are of backbones, and none is named – give them to your"
     with pytest.raises(InputError, match=f"^{text}"):
         make(("own", GaussianNB()), epochz=5, units=(), verbose=1)
+    with pytest.raises(InputError, match="options: weights – they are of backbones, and none is"):
+        make(("own", GaussianNB()), weights="here.weights.h5")
     make(("own", GaussianNB()), verbose=1, cv=2)
 
 

@@ -255,3 +255,12 @@ def test_weights_that_cannot_be_used_are_refused_before_a_training(estimator, we
 def test_a_folder_is_no_list_of_images(estimator, tmp_path):
     with pytest.raises(InputError, match=r"one path; .* – pass a list of the files in it"):
         estimator.fit(str(tmp_path), ["mel", "nv"] * 4, groups=range(8))
+
+
+@pytest.mark.parametrize("cv", [[1, 2], [([0], [99])], [(0,)], GroupKFold(9)])
+def test_what_gives_no_folds_is_refused(cv):
+    y, groups = np.arange(8) % 2, np.arange(8)
+    with pytest.raises(
+        InputError, match=r"^cv: .* – it gives no folds \(.* – pass a number of fol"
+    ):
+        lesion_folds(y, groups, cv)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skinensemble.backbones._weights import check_weights, load_weights_file
-from skinensemble.exceptions import InputError, WeightsError, message
+from skinensemble.exceptions import InputError, SkinEnsembleError, WeightsError, message
 from skinensemble.persistence._weights import assign_weights
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ModelBuilder:
 
         if weights == "imagenet":
             weights = self._imagenet()
-        network = self.build(tuple(images.shape[1:]))
+        network = self._built(tuple(images.shape[1:]))
         if not isinstance(network, keras.Model):
             raise self._unusable(type(network).__name__)
         if not network.built:
@@ -45,6 +45,16 @@ class ModelBuilder:
         if len(shape) != 4:
             raise self._unusable(f"a model with output shape {tuple(shape) or 'unknown'}")
         return maps
+
+    def _built(self, shape: tuple[int, int, int]) -> Any:
+        try:
+            return self.build(shape)
+        except SkinEnsembleError:
+            raise
+        except Exception as error:
+            why = f"its builder raised {type(error).__name__}: {error}"
+            remedy = "mend it, and register it again with overwrite=True"
+            raise InputError(message("backbone", self.name, why, remedy)) from error
 
     def _imagenet(self) -> str | Path | None:
         if self.imagenet is None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
+from skinensemble.builders import (
+    DEFAULT_BACKBONES,
+    check_options,
+    make_diagnosis,
+    make_stage,
+    named_backbones,
+)
 from skinensemble.cascade._cascade import Cascade
 from skinensemble.cascade._stages import adopt_members, shared_triage
 from skinensemble.exceptions import InputError, message
@@ -72,7 +78,8 @@ def make_cascade(
     ------
     InputError
         When `min_sensitivity` or `confidence` is given to a rule that promises nothing, `weights`
-        names a backbone that is not used, or there are options and no backbone to have them.
+        names a backbone that is not used, an option is not known, or there are options or weights
+        and no backbone to have them.
 
     Examples
     --------
@@ -92,6 +99,8 @@ def make_cascade(
         remedy = 'use voting="threshold", or give it to a ThresholdVote of your own'
         raise InputError(message(name, value, why, remedy))
     backbones = backbones or DEFAULT_BACKBONES
+    if named_backbones(backbones, "make_cascade"):
+        check_options(options, make_cascade, make_stage)
     shared = {"weights": weights, "cv": cv, "verbose": verbose, **options}
     triage = make_stage(*backbones, voting=voting, **shared).set_params(calibration=calibration)
     of_types = _for_types(voting) if diagnosis_voting is None else diagnosis_voting

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from skinensemble.backbones import Backbone, Cut, get_backbone, resolve_cut, split_at
-from skinensemble.exceptions import InputError, message
+from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.features._built import portable, weights_identity
 from skinensemble.features._extractor import Extractor
 from skinensemble.features._fingerprint import structure
@@ -274,6 +274,7 @@ def load_cut(
     with _cache_lock:
         if key not in _cache:
             model = found.build(weights, size, pooling=None)
+            _refuse_stuck(model)
             network = cut_network(model, fit, resolve_cut(model, unfreeze))
             others = portable(weights), size, fit, unfreeze
             lower = network.lower
@@ -284,6 +285,25 @@ def load_cut(
         while len(_cache) > _CACHED:
             _cache.popitem(last=False)
         return _cache[key]
+
+
+def _refuse_stuck(model: keras.Model) -> None:
+    """Refuse layers of the user's own that cannot be copied, as each training does."""
+    import keras
+
+    stuck = []
+    for layer in model._flatten_layers():
+        own = not type(layer).__module__.startswith("keras.")
+        if not (own or isinstance(layer, keras.layers.Lambda)):
+            continue
+        try:
+            type(layer).from_config(layer.get_config())
+        except (NotImplementedError, TypeError, ValueError):
+            stuck.append(f"{layer.name} ({type(layer).__name__})")
+    if stuck:
+        why = f"fine-tuning copies its layers, and {first_few(stuck)} cannot be copied"
+        remedy = "write a layer class with get_config instead, or pass unfreeze=None"
+        raise InputError(message("backbone", model.name, why, remedy))
 
 
 def _load_lower(*origin: Any) -> Extractor:

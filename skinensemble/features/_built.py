@@ -8,13 +8,13 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from skinensemble.backbones import Backbone, get_backbone
+from skinensemble.backbones import Backbone, get_backbone, list_backbones
 from skinensemble.features._extractor import Extractor
 from skinensemble.features._recipe import Recipe
 from skinensemble.images._fit import check_fit
 from skinensemble.images._structure import MAX_PIXELS
 
-__all__ = ["load_extractor", "portable", "saved_size", "weights_identity"]
+__all__ = ["load_extractor", "portable", "saved_backbone", "saved_size", "weights_identity"]
 
 _CACHED = 8
 _cache: OrderedDict[tuple[Any, ...], tuple[Backbone, Extractor]] = OrderedDict()
@@ -81,6 +81,16 @@ def load_extractor(
         while len(_cache) > _CACHED:
             _cache.popitem(last=False)
         return _cache[key][1]
+
+
+def saved_backbone(state) -> Backbone:
+    """Return the backbone that a saved file names, if it is registered here."""
+    name = state.raw("backbone", str)
+    if name not in list_backbones():
+        why = f"there is no backbone {name!r:.60} here"
+        remedy = f"register it with register_backbone({name!r:.60}, …) before loading"
+        raise state.fault("backbone", why, remedy)
+    return get_backbone(name)
 
 
 def saved_size(state) -> tuple[int, int]:

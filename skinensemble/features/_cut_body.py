@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skinensemble.backbones import Cut, get_backbone, possible_cuts, split_at
+from skinensemble.backbones import Cut, possible_cuts, split_at
 from skinensemble.features._activations import (
     Activations,
     CutNetwork,
@@ -16,7 +16,7 @@ from skinensemble.features._activations import (
     cut_network,
     load_cut,
 )
-from skinensemble.features._built import saved_size
+from skinensemble.features._built import saved_backbone, saved_size
 from skinensemble.features._outline import check_outline, dump_outline
 from skinensemble.features._store import FeatureStore, resolve_store
 from skinensemble.features._stored_rows import StoredRows, stored_rows
@@ -184,7 +184,7 @@ def _parts(model, cut: Cut | None) -> list:
 
 
 def _load_network(state) -> tuple[str, CutNetwork]:
-    backbone = get_backbone(state.raw("backbone", str))
+    backbone = saved_backbone(state)
     model = backbone.build(None, saved_size(state), pooling=None)
     place, name = state.raw("cut", (int, type(None))), state.raw("cut_name", str)
     fit, known = state.raw("image_fit", str), {one.place: one for one in possible_cuts(model)}

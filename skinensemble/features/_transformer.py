@@ -7,9 +7,8 @@ import warnings
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from skinensemble.backbones import get_backbone
 from skinensemble.exceptions import InputError, WeightsError, message
-from skinensemble.features._built import load_extractor, saved_size
+from skinensemble.features._built import load_extractor, saved_backbone, saved_size
 from skinensemble.features._extractor import Extractor
 from skinensemble.features._outline import check_outline, dump_outline
 from skinensemble.features._shards import StoreWarning
@@ -278,7 +277,7 @@ def refuse_stored(backbone) -> WeightsError:
 
 
 def _load_network(state) -> Extractor:
-    backbone = get_backbone(state.raw("backbone", str))
+    backbone = saved_backbone(state)
     model = backbone.build(None, saved_size(state), state.raw("pooling", str))
     check_outline(state, backbone.name, [model])
     load_weights(model, state)

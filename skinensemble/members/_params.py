@@ -7,7 +7,7 @@ import os
 import numpy as np
 from sklearn.utils import check_random_state
 
-from skinensemble.exceptions import InputError, message
+from skinensemble.exceptions import InputError, check_choice, message
 
 __all__ = ["FINE_TUNING", "check_idle", "check_pairs", "check_params"]
 
@@ -132,6 +132,22 @@ def check_params(name: str, params: dict) -> None:
     if wrong:
         why = "these values cannot be used"
         raise InputError(message("parameters", ", ".join(wrong), why, f"see {name}'s docstring"))
+    # Keras takes seconds to import, and need not be asked about the default.
+    if params.get("activation", "relu") != "relu":
+        _check_activation(params["activation"])
+
+
+def _check_activation(activation) -> None:
+    import keras
+
+    if activation is None or callable(activation):
+        return
+    names = {name for name in dir(keras.activations) if not name.startswith("_")}
+    known = sorted(names - {"get", "serialize", "deserialize"})
+    try:  # it has other names for some
+        keras.activations.get(str(activation))
+    except ValueError:
+        check_choice("activation", activation, known)
 
 
 def _holds(condition, value) -> bool:

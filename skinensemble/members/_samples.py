@@ -8,7 +8,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import compute_sample_weight
 
-from skinensemble.exceptions import MemberWarning, message
+from skinensemble.exceptions import InputError, MemberWarning, first_few, message
 from skinensemble.validation import refuse_weightless
 
 __all__ = ["class_weights", "mean_one", "validation_split"]
@@ -18,7 +18,17 @@ def class_weights(class_weight, y) -> np.ndarray:
     """Return the weight of each sample's class; a number is a power of the balanced ones."""
     if isinstance(class_weight, Real):
         return np.power(compute_sample_weight("balanced", y), float(class_weight), dtype=np.float32)
+    if isinstance(class_weight, dict):
+        _check_named(class_weight, np.unique(y).tolist())
     return compute_sample_weight(class_weight, y).astype(np.float32)
+
+
+def _check_named(class_weight: dict, known: list) -> None:
+    """Refuse weights of labels that do not occur, unless all that do have theirs."""
+    strange = [label for label in class_weight if label not in known]
+    if strange and not all(label in class_weight for label in known):
+        why = f"no such label; there are {first_few(known)}"
+        raise InputError(message("class_weight", first_few(strange), why, "correct the labels"))
 
 
 def validation_split(head, y, groups, seed: int) -> tuple[np.ndarray, np.ndarray]:

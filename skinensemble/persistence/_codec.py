@@ -62,6 +62,7 @@ TYPES = {
 
 
 _LARGEST_BATCH = 2**16
+_ANOTHER_FILE = "get the file again, or save it anew with this version"
 # Parameters that an older file of this format may lack, and what was done before they were there.
 _CAME_LATER = {"head_warmup": 0.0, "scaling": "feature"}
 
@@ -161,9 +162,9 @@ class State:
         for part in self._parts:
             part.close()
 
-    def fault(self, name: str, why: str) -> ModelFileError:
+    def fault(self, name: str, why: str, remedy: str = _ANOTHER_FILE) -> ModelFileError:
         """Return the error that says what is wrong with an entry."""
-        return _fault(self._container, f"{self.where}.{name}", why)
+        return _fault(self._container, f"{self.where}.{name}", why, remedy)
 
     def raw(self, name: str, kind: type | tuple[type, ...] = object):
         """Return an entry of a kind of JSON value."""
@@ -395,6 +396,5 @@ def _from_json(value, state: State, name: str):
     raise state.fault(name, "not a parameter's value")
 
 
-def _fault(container: Container, where: str, why: str) -> ModelFileError:
-    remedy = "get the file again, or save it anew with this version"
+def _fault(container: Container, where: str, why: str, remedy=_ANOTHER_FILE) -> ModelFileError:
     return ModelFileError(message("cannot load", f"{container.path}: {where}", why, remedy))

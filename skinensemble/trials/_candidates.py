@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import ParameterGrid
 
 from skinensemble.backbones import get_backbone
-from skinensemble.builders import weights_of
+from skinensemble.builders import check_options, weights_of
 from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.members import TransferClassifier
 from skinensemble.members._params import FINE_TUNING
@@ -31,7 +31,8 @@ def make_candidates(*backbones, weights="imagenet", **options) -> list[tuple[str
     **options
         Parameters of :class:`TransferClassifier`. A list holds alternatives, of which each
         combination is one candidate; anything else is the same for all of them, and so is a list
-        of callbacks. Those that matter only with `unfreeze` are left out where nothing is fine-tuned.
+        of callbacks. Those that matter only with `unfreeze` are left out where nothing is
+        fine-tuned.
 
     Returns
     -------
@@ -90,13 +91,7 @@ def _alternatives(name: str, value) -> list:
 def _check_space(backbones, options) -> None:
     for name in backbones:
         get_backbone(name)
-    unknown = sorted(set(options) - set(TransferClassifier().get_params()))
-    if unknown:
-        why, remedy = "no such parameter", "see the docstring of TransferClassifier"
-        raise InputError(message("options", first_few(unknown), why, remedy))
-    if "backbone" in options:
-        why, remedy = "backbones have no keyword", 'write make_candidates("vgg16", "resnet50")'
-        raise InputError(message("options", "backbone", why, remedy))
+    check_options(options, make_candidates)
     arrays = [key for key, value in options.items() if isinstance(value, np.ndarray)]
     if arrays:
         why, remedy = "an array is no list of alternatives", "pass a list"

@@ -142,3 +142,14 @@ def test_registration_refuses(change, text):
     with pytest.raises(InputError, match=text):
         register_backbone(**options)
     assert list_backbones() == before
+
+
+def test_a_builder_that_raises_is_named_with_what_it_raised():
+    def broken(input_shape):
+        raise KeyError("conv9")
+
+    backbone = register_backbone("mine", broken, input_size=32, overwrite=True)
+    text = "^backbone: mine – its builder raised KeyError: 'conv9' – mend it, and register it again"
+    with pytest.raises(InputError, match=text) as caught:
+        backbone.build(weights=None)
+    assert isinstance(caught.value.__cause__, KeyError)

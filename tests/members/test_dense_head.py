@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
-from skinensemble import DenseHead
+from skinensemble import DenseHead, TransferClassifier
 from skinensemble.exceptions import InputError, MemberError, MemberWarning
 from skinensemble.members._samples import class_weights, validation_split
 
@@ -433,3 +433,21 @@ def test_each_feature_may_have_a_unit_of_its_own(data, unit):
     np.testing.assert_allclose(
         DenseHead(**options).fit(other, y).predict_proba(other), one, atol=0.02
     )
+
+
+@pytest.mark.parametrize("kind", [DenseHead, TransferClassifier])
+def test_an_unknown_activation_is_refused_and_the_known_ones_named(kind):
+    text = "activation: 'reluu' – not one of .*'relu', .*'tanh'.* – pass one of these"
+    with pytest.raises(InputError, match=text):
+        kind(activation="reluu").fit(np.eye(4), [0, 1, 0, 1])
+    with pytest.raises(InputError, match=r"activation: 3 – not one of"):
+        kind(activation=3).fit(np.eye(4), [0, 1, 0, 1])
+
+
+def test_a_class_weight_of_a_label_that_does_not_occur_is_refused():
+    text = "class_weight: mell, 3 – no such label; there are mel, nv – correct the labels"
+    with pytest.raises(InputError, match=text):
+        DenseHead(class_weight={"mell": 2.0, 3: 1.0}).fit(np.eye(4), ["mel", "nv"] * 2)
+    # Weights for all diagnoses that there are may be given where not all occur.
+    everything = {"mel": 2.0, "nv": 1.0, "df": 3.0}
+    DenseHead(class_weight=everything, epochs=1).fit(np.eye(4), ["mel", "nv"] * 2)

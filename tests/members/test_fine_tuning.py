@@ -18,7 +18,15 @@ from sklearn.base import clone
 from taking_part import taking_part
 from tiny_backbone import TINY
 
-from skinensemble import DenseHead, FeatureStore, Stage, TransferClassifier, config_context, load
+from skinensemble import (
+    DenseHead,
+    FeatureStore,
+    Stage,
+    TransferClassifier,
+    config_context,
+    load,
+    register_backbone,
+)
 from skinensemble.engines import _upper
 from skinensemble.exceptions import (
     ImageReadError,
@@ -707,3 +715,23 @@ def test_a_cut_that_does_not_exist_is_known_before_anybody_is_trained(data, pass
     with pytest.raises(MemberError, match=text):
         stage.fit(X, y, groups=lesions)
     assert passes == []
+
+
+@pytest.mark.parametrize("unfreeze", [1, "all", "first"])
+def test_layers_that_cannot_be_copied_are_named(data, passes, unfreeze):
+    def build(shape):
+        from keras import Sequential, layers
+
+        code = layers.Lambda(lambda x: x * 2, name="code")
+        first, last = (layers.Conv2D(4, 3, name=name) for name in ("first", "last"))
+        return Sequential([layers.Input(shape), first, code, last])
+
+    register_backbone("coded", build, input_size=32, overwrite=True)
+    text = (
+        r"^backbone: coded – fine-tuning copies .* code \(Lambda\) cannot .* – write a layer class"
+    )
+    coded = member(backbone="coded", unfreeze=unfreeze)
+    with pytest.raises(InputError, match=text):
+        coded.fit(*data[:2])
+    assert not passes
+    coded.set_params(unfreeze=None, views=8).fit(*data[:2])

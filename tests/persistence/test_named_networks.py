@@ -185,3 +185,17 @@ def test_layers_of_ones_own_count_by_their_settings(kind, tmp_path):
     register("named", times(5.0))
     with pytest.raises(ModelFileError, match="is not the one that was saved"):
         load(tmp_path / "member.h5")
+
+
+@pytest.mark.parametrize("kind", [features, tuned])
+def test_a_backbone_that_is_not_registered_here_is_to_be_registered(kind, tmp_path):
+    save(kind("named").fit(IMAGES, CODES), tmp_path / "file.h5")
+    del _registry._REGISTRY["named"]
+    text = (
+        r"^cannot load: .*backbone – there is no backbone 'named' here – register it with "
+        r"register_backbone\('named', …\) before loading$"
+    )
+    with pytest.raises(ModelFileError, match=text):
+        load(tmp_path / "file.h5")
+    register("named")
+    load(tmp_path / "file.h5")

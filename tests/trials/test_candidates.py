@@ -74,7 +74,7 @@ def test_weights_may_differ_by_backbone():
     ("backbones", "options", "text"),
     [
         ((), {}, r"candidates: no backbone – the search space is empty – pass names of list_"),
-        (("vgg16",), {"unitz": [8]}, r"options: unitz – no such parameter – see the docstring of"),
+        (("vgg16",), {"unitz": [8]}, r"options: unitz – no such parameter – did you mean units"),
         (("vgg16",), {"backbone": "vgg19"}, r"options: backbone – backbones have no keyword – wri"),
         (("vgg16",), {"learning_rate": np.array([0.1, 0.01])}, r"options: learning_rate – an arr"),
         (("vgg16",), {"units": []}, r"candidates: units=\[\] – the search space is empty – give"),
