@@ -22,6 +22,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 __all__ = [
+    "CalibrationWarning",
     "CertificateError",
     "CertificateWarning",
     "DatasetError",
@@ -113,6 +114,10 @@ class SaveError(SkinEnsembleError, OSError):
 
 class MissingDependencyError(SkinEnsembleError, ImportError):
     """An optional package that is not installed, or cannot be imported."""
+
+
+class CalibrationWarning(UserWarning):
+    """Probabilities that nobody calibrated are restated for another prevalence."""
 
 
 class CertificateWarning(UserWarning):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from committees import MALIGNANT, Recorder, committee, lesion_table, notebook
@@ -9,10 +11,12 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from skinensemble import Cascade, EarlyExitVote, Referral, Stage, ThresholdVote, load
-from skinensemble.exceptions import InputError, ReferralWarning
+from skinensemble.exceptions import CalibrationWarning, InputError, ReferralWarning
 from skinensemble.persistence import save
 from skinensemble.prevalence import restate
 
+# Most committees here are not calibrated, whatever prevalence is stated.
+pytestmark = pytest.mark.filterwarnings("ignore::skinensemble.exceptions.CalibrationWarning")
 TABLE = lesion_table(240)
 FRESH = lesion_table(150, seed=5)
 
@@ -317,3 +321,36 @@ def test_a_threshold_is_restated_as_the_probability_is():
             # Of equals one may be off by a rounding.
             odd = abs(verdict.p_malignant - verdict.threshold) < 1e-12
             assert odd or verdict.malignant == (verdict.p_malignant >= verdict.threshold)
+
+
+ASKING = {
+    "malignant_proba": {},
+    "predict_malignant": {},
+    "predict_proba": {},
+    "predict": {},
+    "predict_early": {},
+    "verdicts": {"early_exit": True},
+}
+
+
+@pytest.mark.parametrize("method", ASKING)
+def test_a_prevalence_of_what_is_not_calibrated_warns_once_a_call(plain, method):
+    ask, X = getattr(plain, method), FRESH[0][:60]
+    text = "^prevalence: 0.02 – the cascade is not calibrated, .* – train it with a calibration"
+    with pytest.warns(CalibrationWarning, match=text) as caught:
+        ask(X, prevalence=0.02, **ASKING[method])
+    assert [one.filename for one in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ask(X)
+
+
+@pytest.mark.parametrize("voting", ["soft", ThresholdVote(min_sensitivity=0.8)], ids=repr)
+def test_a_prevalence_of_what_is_calibrated_does_not_warn(voting):
+    X, y, lesions = TABLE
+    stage = Stage(committee(), voting=voting, calibration="platt", cv=3)
+    cascade = Cascade(stage, Stage(committee(), cv=3), malignant=MALIGNANT, random_state=0)
+    cascade.fit(X, y, groups=lesions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cascade.verdicts(FRESH[0], prevalence=0.02)

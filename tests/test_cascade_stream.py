@@ -22,7 +22,7 @@ from skinensemble import (
     load,
 )
 from skinensemble.committee import _ask
-from skinensemble.exceptions import InputError
+from skinensemble.exceptions import CalibrationWarning, InputError
 from skinensemble.features import Extractor, default_store, temporary_store
 from skinensemble.images import as_images
 
@@ -203,11 +203,13 @@ def test_sources_and_stacks_are_streams_too(cascade, paths):
 
 def test_what_cannot_be_asked_of_a_stream(cascade, paths):
     text = r"prevalence: 'estimate' – it is estimated from all images at once – pass a share"
-    with pytest.raises(InputError, match=text):
+    with pytest.raises(InputError, match=text), pytest.warns(CalibrationWarning):
         cascade.predict_stream(paths, prevalence="estimate")
     with pytest.raises(InputError, match=r"chunk_size: 0 – not a positive int – pass 256"):
         cascade.predict_stream(paths, chunk_size=0)
-    lower = next(cascade.predict_stream(paths, prevalence=0.01)).verdict.p_malignant
+    with pytest.warns(CalibrationWarning, match="the cascade is not calibrated"):
+        stream = cascade.predict_stream(paths, prevalence=0.01, chunk_size=8)
+    lower = next(stream).verdict.p_malignant
     assert lower < next(cascade.predict_stream(paths)).verdict.p_malignant
 
 

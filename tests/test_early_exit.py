@@ -199,6 +199,7 @@ def made(data, *, voting, calibration=None, shared=False, refit=True, members=No
     return Cascade(triage, diagnosis, random_state=0, **options).fit(X, y, groups=lesions)
 
 
+@pytest.mark.filterwarnings("ignore::skinensemble.exceptions.CalibrationWarning")
 @pytest.mark.parametrize("prevalence", [None, 0.05, 0.9])
 def test_a_cascade_says_the_same(cascade, fresh, prevalence):
     given = {"prevalence": prevalence}
@@ -210,6 +211,7 @@ def test_a_cascade_says_the_same(cascade, fresh, prevalence):
     assert found.asked.shape == (len(fresh), 10)
 
 
+@pytest.mark.filterwarnings("ignore::skinensemble.exceptions.CalibrationWarning")
 @pytest.mark.parametrize("prevalence", [None, 0.05, 0.9])
 def test_the_verdicts_are_the_same(cascade, fresh, prevalence):
     full = cascade.verdicts(fresh, prevalence=prevalence)
@@ -284,6 +286,7 @@ def test_a_side_with_one_diagnosis_needs_no_diagnosis():
     assert found.asked[found.labels != "mel", 5:].any()
 
 
+@pytest.mark.filterwarnings("ignore::skinensemble.exceptions.CalibrationWarning")
 @pytest.mark.parametrize("method", ["predict", "predict_malignant", "verdicts"])
 def test_a_prevalence_is_not_estimated_from_some_of_the_ballots(strict, fresh, method):
     with pytest.raises(InputError, match=r"prevalence: 'estimate' – .* – pass a share, or early_"):

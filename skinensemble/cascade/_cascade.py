@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skinensemble._afresh import afresh
 from skinensemble._deadline import check_seconds, remaining, time_limit
 from skinensemble.builders import DEFAULT_BACKBONES, make_diagnosis, make_stage
-from skinensemble.cascade._decide import BallotDecisions
+from skinensemble.cascade._decide import BallotDecisions, warn_uncalibrated
 from skinensemble.cascade._early import ask_all, ask_triage, check_early, decide, get_ready
 from skinensemble.cascade._saved import ROUTES, SavedCascade
 from skinensemble.cascade._stages import (
@@ -209,15 +209,16 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
             Restates the probabilities for a clinic where this share of the images is malignant, or
             the share that `X` itself suggests
             (:func:`~skinensemble.prevalence.estimate_prevalence`). Meaningful for calibrated
-            probabilities (``Stage(calibration=…)``). A threshold stays where it was tuned, and so
-            do its decisions: sensitivity does not depend on prevalence. Rules without one decide
-            by the restated probabilities.
+            probabilities (``Stage(calibration=…)``); others give a CalibrationWarning. A threshold
+            stays where it was tuned, and so do its decisions: sensitivity does not depend on
+            prevalence. Rules without one decide by the restated probabilities.
 
         Returns
         -------
         ndarray of shape (n_samples,)
         """
         check_is_fitted(self)
+        warn_uncalibrated(self, prevalence)
         return self._sides(self.triage_.ballots(X), prevalence)[0][:, 1]
 
     def predict_malignant(self, X, *, prevalence=None, early_exit=False):
@@ -226,6 +227,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         With `early_exit` no more members are asked than decide; see :meth:`predict_early`.
         """
         check_is_fitted(self)
+        warn_uncalibrated(self, prevalence)
         check_early(early_exit, prevalence)
         X = X if early_exit else self.triage_.prepare(X)
         ballots, _ = ask_triage(self, X, early_exit, prevalence=prevalence)
@@ -237,6 +239,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         With ``route="hard"``, p(side) is 0 or 1: what the triage decided.
         """
         check_is_fitted(self)
+        warn_uncalibrated(self, prevalence)
         triage, diagnosis = ask_all(self, self.prepare(X), prevalence)
         return self.join(triage, diagnosis, prevalence)
 
@@ -247,6 +250,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         `early_exit` no more members are asked than decide; see :meth:`predict_early`.
         """
         check_is_fitted(self)
+        warn_uncalibrated(self, prevalence)
         return decide(self, X, prevalence, early_exit).labels
 
     def predict_early(self, X, *, prevalence=None) -> EarlyDecision:
@@ -264,6 +268,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
             The same labels, and which members were asked; see :meth:`Stage.predict_early`.
         """
         check_is_fitted(self)
+        warn_uncalibrated(self, prevalence)
         return decide(self, X, prevalence, True)
 
     def verdicts(self, X, *, prevalence=None, early_exit=False):
@@ -284,6 +289,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
             One per sample, in order.
         """
         check_is_fitted(self)
+        warn_uncalibrated(self, prevalence)
         return follow(self, X, prevalence, early_exit)
 
     def predict_stream(self, images, *, prevalence=None, chunk_size=256, early_exit=False):
@@ -308,6 +314,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
             verdict; the others are what they are without it.
         """
         check_is_fitted(self)
+        warn_uncalibrated(self, prevalence)
         return stream(self, images, prevalence, chunk_size, early_exit)
 
     def certify(self, X, y, *, groups, min_sensitivity=0.95, confidence=0.95) -> Certificate:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
-from skinensemble.exceptions import InputError, message
+from skinensemble.exceptions import CalibrationWarning, InputError, message
 from skinensemble.prevalence import estimate_prevalence, restate
 from skinensemble.routing import best_on_side, joint_proba
 from skinensemble.stage import Stage
-from skinensemble.voting import break_ties
+from skinensemble.voting import CalibratedVote, break_ties
 
 # Of one image the likeliest share is 0 or 1, and it would be called certainly benign or malignant.
 _FEWEST = 50
@@ -149,3 +151,18 @@ def _stated(prevalence, sides, shares):
         remedy = 'pass the share of malignant images, such as 0.02, or "estimate"'
         raise InputError(message("prevalence", repr(prevalence), why, remedy))
     return prevalence
+
+
+def warn_uncalibrated(cascade, prevalence) -> None:
+    """Warn where what is to be restated for a prevalence was never calibrated."""
+    if prevalence is None or _is_calibrated(cascade.triage_.voting_):
+        return
+    why = "the cascade is not calibrated, so what is restated was too high or too low before"
+    remedy = "train it with a calibration, such as platt or isotonic"
+    warnings.warn(message("prevalence", prevalence, why, remedy), CalibrationWarning, stacklevel=3)
+
+
+def _is_calibrated(rule) -> bool:
+    while rule is not None and not isinstance(rule, CalibratedVote):
+        rule = getattr(rule, "base_", None)  # such as the pooling rule within a threshold
+    return rule is not None

@@ -86,6 +86,8 @@ def add_parser(commands, **options) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict, write, show."""
+    from skinensemble.cascade._decide import warn_uncalibrated
+
     _check_resume(args)
     _check_early_exit(args)
     output, isic = check_output(args, "output"), check_output(args, "isic")
@@ -96,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         return start_again()
     if isic is not None:
         _check_isic(cascade.classes_)
-    _warn_of_prevalence(cascade, args)
+    warn_uncalibrated(cascade, args.prevalence)
     how = {"resume": args.resume, "early": args.early_exit}
     results = None if output is None else VerdictCsv(output, cascade, **how)
     if results is not None:
@@ -132,22 +134,6 @@ def _check_early_exit(args: argparse.Namespace) -> None:
     if args.early_exit and (args.isic is not None or args.prevalence == "estimate"):
         why = "it needs the probabilities that an early exit does not work out"
         raise UsageError(message("--early-exit", f"with {other}", why, "leave out one of them"))
-
-
-def _warn_of_prevalence(cascade, args: argparse.Namespace) -> None:
-    if args.prevalence is not None and not _is_calibrated(cascade.triage_.voting_):
-        why = "the cascade is not calibrated, so what is restated was too high or too low before"
-        remedy = "train it with --calibration platt or isotonic"
-        text = message("--prevalence", args.prevalence, why, remedy)
-        warnings.warn(text, UserWarning, stacklevel=2)
-
-
-def _is_calibrated(rule) -> bool:
-    from skinensemble.voting import CalibratedVote
-
-    while rule is not None and not isinstance(rule, CalibratedVote):
-        rule = getattr(rule, "base_", None)  # such as the pooling rule within a threshold
-    return rule is not None
 
 
 def _check_same_model(results: VerdictCsv, cascade, args: argparse.Namespace) -> None:

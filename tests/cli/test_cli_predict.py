@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from skinensemble import CalibratedVote, ThresholdVote, load
+from skinensemble.cascade._decide import _is_calibrated
 from skinensemble.cli import main
-from skinensemble.cli.predict import _is_calibrated
 from skinensemble.exceptions import InputError, ModelFileError
 from skinensemble.voting import resolve_voting_rule
 

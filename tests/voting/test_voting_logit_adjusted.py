@@ -143,6 +143,7 @@ def test_decisions_have_no_odds_to_adjust(base):
         LogitAdjustedVote(base).check_targets(np.array([0, 1]))
 
 
+@pytest.mark.filterwarnings("ignore::skinensemble.exceptions.CalibrationWarning")
 def test_a_prevalence_is_stated_of_what_the_probabilities_stand_for():
     rng = np.random.default_rng(0)
     y = rng.choice(["bkl", "mel", "nv"], 1500, p=[0.2, 0.1, 0.7])
