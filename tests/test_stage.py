@@ -9,6 +9,7 @@ from committees import Recorder, Scripted, committee, lesion_table, notebook
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.naive_bayes import GaussianNB
@@ -24,7 +25,7 @@ from skinensemble import (
     ThresholdVote,
     load,
 )
-from skinensemble.exceptions import InputError, MemberError, UngroupedWarning
+from skinensemble.exceptions import InputError, MemberError, MemberWarning, UngroupedWarning
 from skinensemble.persistence import save
 from skinensemble.voting import check_ballots
 
@@ -227,11 +228,42 @@ def test_columns_are_mapped_by_label(data, act):
 def test_a_member_that_lacks_a_class_gives_it_nothing(data):
     X, y, lesions = data
     stage = Stage([("odd", Scripted("lack", "bkl")), ("bayes", GaussianNB())], cv=3)
-    stage.fit(X, y, groups=lesions)
+    text = "^member: odd – a training of it had no bkl, for which it votes 0 then – let its fit see"
+    with pytest.warns(MemberWarning, match=text) as caught:
+        stage.fit(X, y, groups=lesions)
+    assert [one.filename for one in caught] == [__file__]
     ballots, rest = stage.ballots(X)[:, 0], [0, 1, 3, 4]
     assert (ballots[:, 2] == 0).all()
     expected = GaussianNB().fit(X[y != "bkl"], y[y != "bkl"]).predict_proba(X)
     np.testing.assert_allclose(ballots[:, rest], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_class_that_is_lacking_in_one_fold_only_is_told_too(data, refit):
+    X, y, lesions = data
+    members = [("odd", Forgetful(len(y)))]
+    with pytest.warns(MemberWarning, match="^member: odd – a training of it had no bkl, "):
+        Stage(members, cv=3, refit=refit).fit(X, y, groups=lesions)
+    with pytest.warns(MemberWarning, match="^member: odd – a training of it had no bkl, "):
+        Stage(members, cv=3, refit=refit, time_limit=600).fit(X, y, groups=lesions)
+
+
+class Forgetful(GaussianNB):
+    """Naive Bayes that leaves a class out unless it sees all samples."""
+
+    def __init__(self, n_samples=0):
+        super().__init__()
+        self.n_samples = n_samples
+
+    def fit(self, X, y):
+        keep = (y != "bkl") | (len(y) == self.n_samples)
+        return super().fit(X[keep], y[keep])
+
+
+def test_a_finished_member_may_know_fewer_classes(data):
+    X, y, lesions = data
+    few = FrozenEstimator(GaussianNB().fit(X[y != "bkl"], y[y != "bkl"]))
+    Stage([("few", few), ("bayes", GaussianNB())], cv=3).fit(X, y, groups=lesions)
 
 
 def test_without_groups_it_warns_once(data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from skinensemble.committee._ask import (
     accept_all,
     build_all,
+    came_trained,
     cast_ballot,
     fit_member,
     knows_classes,
@@ -27,6 +28,7 @@ __all__ = [
     "accept_all",
     "ask_in_turn",
     "build_all",
+    "came_trained",
     "cast_ballot",
     "cheapest_first",
     "cross_fit",

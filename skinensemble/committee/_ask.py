@@ -27,6 +27,7 @@ from skinensemble.exceptions import (
     message,
 )
 from skinensemble.features._together import pass_together
+from skinensemble.members import PretrainedMember
 from skinensemble.validation import fit_key
 from skinensemble.voting import check_ballots
 
@@ -34,6 +35,7 @@ __all__ = [
     "accept_all",
     "blamed",
     "build_all",
+    "came_trained",
     "cast_ballot",
     "fit_member",
     "knows_classes",
@@ -153,6 +155,12 @@ def seeded(member, name: str, seed: int | None):
     # Not returned: a frozen estimator's set_params returns nothing.
     member.set_params(**unset)
     return member
+
+
+def came_trained(member) -> bool:
+    """Tell whether somebody else trained a member, or a part of it such as a pipeline's step."""
+    parts = [member, *member.get_params().values()]
+    return any(isinstance(part, FrozenEstimator | PretrainedMember) for part in parts)
 
 
 def refuse_weighting(members) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ from skinensemble._deadline import with_deadline
 from skinensemble.committee._ask import (
     accept_all,
     blamed,
+    came_trained,
     cast_ballot,
     fit_member,
     knows_classes,
@@ -33,6 +35,7 @@ from skinensemble.committee._watch import (
     unusable,
 )
 from skinensemble.engines import with_config
+from skinensemble.exceptions import MemberWarning, first_few, message
 from skinensemble.features._recipe import Parcel
 from skinensemble.images._problems import Problems
 from skinensemble.members._together import heads_together
@@ -199,6 +202,7 @@ def _gather(members, tasks, trained, folds, classes, refit, tolerance, failures)
     """Put together what the tasks returned: a MemberFailure, or pairs of member and ballot."""
     n_members = len(members) + len(failures)
     kept: dict[str, list] = {name: [] for name, _ in members}
+    lacked: dict[str, set] = {name: set() for name, _ in members}
     ballots = {name: np.empty((len(folds), len(classes))) for name, _ in members}
     for ((parcel, _), part, *_), results in zip(tasks, trained, strict=True):
         name, _ = parcel.content
@@ -206,13 +210,15 @@ def _gather(members, tasks, trained, folds, classes, refit, tolerance, failures)
         if isinstance(results, MemberFailure):
             failures[name] = results
             continue
-        for number, (member, ballot) in zip(part, results, strict=True):
+        for number, (member, ballot, lacking) in zip(part, results, strict=True):
+            lacked[name] |= set(lacking)
             kept[name] += [] if member is None else [member]
             if number >= 0:
                 ballots[name][folds == number] = ballot
     if tolerance.drops:
         failures |= unusable({name: ballots[name] for name in kept if name not in failures})
     tolerance.settle(failures, n_members)
+    _say_lacking({name: found for name, found in lacked.items() if name not in failures})
     voters = {
         name: kept[name][0] if refit else FoldMembers.of(clone(member), kept[name], classes)
         for name, member in members
@@ -221,8 +227,17 @@ def _gather(members, tasks, trained, folds, classes, refit, tolerance, failures)
     return voters, stack_ballots([ballots[name] for name in voters], list(voters)), failures
 
 
+def _say_lacking(lacked: dict[str, set]) -> None:
+    """Warn of members that vote 0 for a class because their training had none of it."""
+    for name, classes in lacked.items():
+        if classes:
+            why = f"a training of it had no {first_few(sorted(classes))}, for which it votes 0 then"
+            remedy = "let its fit see every class, or leave it out"
+            warnings.warn(message("member", name, why, remedy), MemberWarning, stacklevel=6)
+
+
 def _train_some(spared, named, numbers, data, folds, classes, refit, seed, verbose):
-    """Train a member for some folds; return whom of them to keep, and their ballots."""
+    """Train a member for some folds; return whom to keep, their ballots and what they lack."""
     (name, member), (X, y, sample_weight, groups) = named, data
     if verbose and numbers[0] == 0:
         print(f"{name}: {len(y)} samples, {folds.max() + 1} folds", flush=True)
@@ -237,8 +252,20 @@ def _train_some(spared, named, numbers, data, folds, classes, refit, seed, verbo
         held_out = _safe_indexing(X, np.flatnonzero(folds == number))
         return cast_ballot(name, one, held_out, classes, spared=spared)
 
+    def lacking(one):
+        # A finished member may have been made for fewer classes.
+        return (
+            []
+            if came_trained(member)
+            else np.setdiff1d(classes, getattr(one, "classes_", classes)).tolist()
+        )
+
     # Who does not stay is dropped here, which keeps memory flat over the folds.
     return [
-        (None if refit and number >= 0 else one, None if number < 0 else ballot(one, number))
+        (
+            None if refit and number >= 0 else one,
+            None if number < 0 else ballot(one, number),
+            lacking(one),
+        )
         for one, number in zip(fitted, numbers, strict=True)
     ]

@@ -244,7 +244,7 @@ class Stage(
         Warns
         -----
         MemberWarning
-            When members were left out.
+            When members were left out, or were trained without one of the classes.
         """
         self.check_members()
         check_lengths(X, y=y)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sklearn.frozen import FrozenEstimator
-
-from skinensemble.members import PretrainedMember
+from skinensemble.committee import came_trained
 from skinensemble.voting import ThresholdVote
 
 __all__ = ["name_trusted"]
@@ -17,11 +15,5 @@ def name_trusted(rule, voters: dict) -> None:
     while not isinstance(rule, ThresholdVote) and hasattr(rule, "base_"):
         rule = rule.base_
     if getattr(rule, "certificate_", None) is not None:
-        names = tuple(name for name, member in voters.items() if _came_trained(member))
+        names = tuple(name for name, member in voters.items() if came_trained(member))
         rule.certificate_ = replace(rule.certificate_, on_trust=names)
-
-
-def _came_trained(member) -> bool:
-    # As a whole or in part, such as a step of a pipeline.
-    parts = [member, *member.get_params().values()]
-    return any(isinstance(part, FrozenEstimator | PretrainedMember) for part in parts)
