@@ -354,3 +354,12 @@ def test_a_prevalence_of_what_is_calibrated_does_not_warn(voting):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cascade.verdicts(FRESH[0], prevalence=0.02)
+
+
+def test_a_lesion_without_weight_is_no_proof_of_a_referral():
+    X, y, lesions = TABLE
+    weight = np.where([name[-1] in "123" for name in lesions], 0.0, 1.0)
+    stages = Stage(committee()[1:2], cv=3), Stage(committee()[1:2], cv=3)
+    cascade = Cascade(*stages, malignant=MALIGNANT, random_state=0, refer=Referral(coverage=0.7))
+    cascade.fit(X, y, groups=lesions, sample_weight=weight)
+    assert cascade.triage_referral_.n_lesions_ == len(np.unique(lesions[weight > 0]))

@@ -133,3 +133,14 @@ def test_what_is_no_number_of_folds_is_refused_before_any_training(data, cv):
         InputError, match=r"^cv: .* – neither a number of folds, nor .* – pass such"
     ):
         Stage([("one", Scripted("raise"))], cv=cv).fit(X, y, groups=lesions)
+
+
+def test_lesions_without_weight_are_not_counted_on_before_the_training():
+    X, y, lesions = lesion_table(160, codes=TWO)
+    known = np.unique(lesions[y == "malignant"])
+    weight = np.where(np.isin(lesions, known[:30]), 0.0, 1.0)
+    notes, keep = notebook()
+    stage = Stage([("recorder", Recorder(keep))], voting="threshold", cv=3)
+    with pytest.raises(CertificateError, match=r"50 malignant lesions cannot.*\(9 more\)"):
+        stage.fit(X, y, groups=lesions, sample_weight=weight)
+    assert not notes

@@ -165,8 +165,7 @@ class Cascade(SavedCascade, BallotDecisions, ClassifierMixin, BaseEstimator):
         triage, diagnosis = self._stages()
         # What cannot work must fail now, not after every image has passed every backbone.
         for stage, labels in ((triage, mask[encoded].astype(int)), (diagnosis, encoded)):
-            stage.check_rule(labels, lesions)
-            stage.check_weighting(sample_weight, X)
+            stage.check_rule(labels, lesions, stage.check_weighting(sample_weight, X))
             check_generator(stage.random_state)
         common_folds((triage, diagnosis), encoded, lesions, self.classes_)
         X = diagnosis.prepare(triage.prepare(X))

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from skinensemble.exceptions import ReferralWarning, message
 from skinensemble.referral import Referral, resolve_referral
 from skinensemble.routing import best_on_side, joint_proba
-from skinensemble.voting._checks import learnt_without_each
+from skinensemble.voting._checks import learnt_without_each, of_some_weight
 from skinensemble.voting._threshold import without_threshold
 
 __all__ = ["accepted", "accepted_sides", "best_malignant", "learn_referrals"]
@@ -24,10 +24,13 @@ def learn_referrals(cascade) -> tuple[Referral | None, Referral | None]:
         return None, None
     rule, stage, types = resolve_referral(cascade.refer), cascade.triage_, cascade.diagnosis_
     sides, decided = _unseen(stage)
-    right = decided == stage.targets_
+    # A lesion without any weight proves nothing.
+    counts = of_some_weight(stage.sample_weight_, stage.lesions_, len(decided))
+    right, lesions = decided == stage.targets_, stage.lesions_
     with _saying("triage"):
-        triage = clone(rule).fit(_sure(sides, decided == 1), right, stage.lesions_)
-    rows = np.flatnonzero(decided == 1)
+        own = None if lesions is None else lesions[counts]
+        triage = clone(rule).fit(_sure(sides, decided == 1)[counts], right[counts], own)
+    rows = np.flatnonzero((decided == 1) & counts)
     if not len(rows):
         why = "nothing is found malignant out of fold, so no type can be proved"
         remedy = "every type is referred; lower the threshold, or add malignant lesions"
@@ -37,9 +40,9 @@ def learn_referrals(cascade) -> tuple[Referral | None, Referral | None]:
     best, given = best_malignant(cascade, types.ballots_[rows], pooled[rows])
     # A false alarm has the wrong type whatever the type: the side counts as well.
     sure, right = given * sides[rows, 1], best == types.targets_[rows]
-    lesions = None if stage.lesions_ is None else stage.lesions_[rows]
+    own = None if lesions is None else lesions[rows]
     with _saying("diagnosis of what is found malignant"):
-        return triage, clone(rule).fit(sure, right, lesions)
+        return triage, clone(rule).fit(sure, right, own)
 
 
 @contextmanager

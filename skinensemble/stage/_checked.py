@@ -9,6 +9,7 @@ import numpy as np
 from skinensemble.committee import Tolerance, refuse_weighting
 from skinensemble.exceptions import InputError, first_few, message
 from skinensemble.validation import check_generator, check_weights
+from skinensemble.voting._checks import of_some_weight
 
 __all__ = ["CheckedStage"]
 
@@ -20,7 +21,7 @@ class CheckedStage:
         """Return what the parameters say about members that fail."""
         return Tolerance(self.on_error, self.min_members, self.time_limit, self.member_time_limit)
 
-    def check_rule(self: Any, targets, lesions) -> None:
+    def check_rule(self: Any, targets, lesions, sample_weight=None) -> None:
         """Refuse, before anything is trained, a voting rule that could not do with these samples.
 
         Parameters
@@ -28,6 +29,7 @@ class CheckedStage:
         targets : ndarray of int of shape (n_samples,)
             Class indices.
         lesions : ndarray of shape (n_samples,), or None
+        sample_weight : ndarray of shape (n_samples,), default=None
 
         Raises
         ------
@@ -40,6 +42,9 @@ class CheckedStage:
         tolerance.check(len(self.members))
         tolerance.check_rule(rule, len(self.members))
         rule.check_targets(targets, lesions)
+        rows = of_some_weight(sample_weight, lesions, len(targets))
+        if rows.any() and targets[rows].max() == targets.max():
+            rule.check_targets(targets[rows], None if lesions is None else lesions[rows])
 
     def check_weighting(self: Any, sample_weight, X) -> np.ndarray | None:
         """Return the weights of samples, where there are any and the members could heed them."""

@@ -258,7 +258,7 @@ class Stage(
         sample_weight = self.check_weighting(sample_weight, X)
         seed = self.check_seed()
         # What cannot work must fail now, not after hours of training.
-        self.check_rule(encoded, lesions)
+        self.check_rule(encoded, lesions, sample_weight)
         cv = list(self.cv) if isinstance(self.cv, Iterator) else self.cv  # it is asked twice
         lesion_folds(encoded, lesions, cv, classes=self.classes_)
         failures = build_all(self.members, self.tolerance())

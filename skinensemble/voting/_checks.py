@@ -101,6 +101,27 @@ def check_training(ballots, y, sample_weight=None, groups=None):
     return ballots, y, weight, check_groups(groups, y, np.arange(n_classes))
 
 
+def of_some_weight(sample_weight, lesions, n_samples: int) -> np.ndarray:
+    """Tell which samples are of lesions that count: not all of their images have weight 0.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n_samples,), or None
+    lesions : ndarray of shape (n_samples,), or None
+    n_samples : int
+
+    Returns
+    -------
+    ndarray of bool of shape (n_samples,)
+    """
+    if sample_weight is None:
+        return np.ones(n_samples, dtype=bool)
+    if lesions is None:
+        return np.asarray(sample_weight) > 0
+    _, number = np.unique(lesions, return_inverse=True)
+    return np.bincount(number, np.asarray(sample_weight) > 0)[number] > 0
+
+
 def check_committee(ballots: np.ndarray, shape: tuple[int | None, ...]) -> None:
     """Refuse ballots of another committee than the one a rule was fitted on.
 

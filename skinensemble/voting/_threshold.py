@@ -17,6 +17,7 @@ from skinensemble.voting._checks import (
     check_training,
     fit_and_pool,
     load_committee,
+    of_some_weight,
     refuse_undefined,
 )
 from skinensemble.voting._over import RuleOverBase
@@ -30,7 +31,8 @@ class ThresholdVote(RuleOverBase):
     By default the threshold is *certified*: the largest one at which the misses among the malignant
     *lesions* of the out-of-fold ballots still prove ``sensitivity ≥ min_sensitivity`` with the
     stated confidence (exact binomial, Neyman–Pearson umbrella [1]_). For two classes; the second
-    one is positive. Sample weights reach the pooling rule; a proof counts lesions.
+    one is positive. Sample weights reach the pooling rule; the threshold counts lesions, each once,
+    but none whose images all have a weight of 0.
 
     Parameters
     ----------
@@ -128,7 +130,8 @@ class ThresholdVote(RuleOverBase):
         extra = {"sample_weight": sample_weight, "groups": None if groups is None else lesions}
         pooled = fit_and_pool(base, ballots, y, **extra)
         self.n_members_ = ballots.shape[1]
-        return self._tune(base, pooled, y, groups, "cross-fitted")
+        rows = of_some_weight(sample_weight, lesions, len(y))
+        return self._tune(base, pooled[rows], y[rows], lesions[rows], "cross-fitted")
 
     @classmethod
     def held_out(cls, rule, ballots, y, *, groups=None, **promise):

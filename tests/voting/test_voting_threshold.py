@@ -212,3 +212,19 @@ def test_without_its_threshold_a_rule_has_none_further_in(inner):
     rule = ThresholdVote(inner)
     assert thresholds(rule) > 1
     assert thresholds(without_threshold(rule)) == 0
+
+
+@pytest.mark.parametrize("criterion", ["sensitivity", "specificity", "youden"])
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_lesion_without_weight_proves_nothing(criterion, grouped):
+    ballots, y, lesions = clinic(150, 150, views=2)
+    rng = np.random.default_rng(0)
+    counts = rng.random(300) < 0.7
+    weight = np.where(counts[lesions], 1.0, 0.0)
+    weight[np.flatnonzero(counts[lesions])[0]] = 0.0  # of a lesion whose other image counts
+    groups = lesions if grouped else None
+    rows = counts[lesions] if grouped else weight > 0
+    rule = ThresholdVote(criterion=criterion, min_sensitivity=0.8, min_specificity=0.8)
+    found = clone(rule).fit(ballots, y, sample_weight=weight, groups=groups)
+    expected = clone(rule).fit(ballots[rows], y[rows], groups=lesions[rows] if grouped else None)
+    assert (found.threshold_, found.certificate_) == (expected.threshold_, expected.certificate_)
