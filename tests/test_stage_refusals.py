@@ -7,7 +7,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
-from skinensemble import Stage
+from skinensemble import CollapsedMember, Stage
 from skinensemble.exceptions import CertificateError, InputError, MemberError
 
 TWO = np.array(["benign", "malignant"])
@@ -133,6 +133,14 @@ def test_what_is_no_number_of_folds_is_refused_before_any_training(data, cv):
         InputError, match=r"^cv: .* – neither a number of folds, nor .* – pass such"
     ):
         Stage([("one", Scripted("raise"))], cv=cv).fit(X, y, groups=lesions)
+
+
+def test_weights_are_refused_for_a_collapsed_member_that_could_not_heed_them(data):
+    X, y, lesions = data
+    near = CollapsedMember(KNeighborsClassifier())
+    text = r"^member: near – fit of KNeighborsClassifier takes no sample_weight – leave out"
+    with pytest.raises(InputError, match=text):
+        Stage([("near", near)], cv=3).fit(X, y, groups=lesions, sample_weight=np.ones(len(y)))
 
 
 def test_lesions_without_weight_are_not_counted_on_before_the_training():

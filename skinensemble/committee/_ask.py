@@ -27,7 +27,7 @@ from skinensemble.exceptions import (
     message,
 )
 from skinensemble.features._together import pass_together
-from skinensemble.members import PretrainedMember
+from skinensemble.members import CollapsedMember, PretrainedMember
 from skinensemble.validation import fit_key
 from skinensemble.voting import check_ballots
 
@@ -166,9 +166,10 @@ def came_trained(member) -> bool:
 def refuse_weighting(members) -> None:
     """Refuse sample weights where one of the named members could not heed them."""
     for name, member in members:
-        weighted = isinstance(member, FrozenEstimator)
-        if not weighted and fit_key(member, "sample_weight") is None:
-            why = f"fit of {type(member).__name__} takes no sample_weight"
+        own = member.classifier if isinstance(member, CollapsedMember) else member
+        weighted = isinstance(own, FrozenEstimator)
+        if not weighted and fit_key(own, "sample_weight") is None:
+            why = f"fit of {type(own).__name__} takes no sample_weight"
             raise InputError(message("member", name, why, "leave out the weights or the member"))
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted
 
 from skinensemble.exceptions import InputError, message
+from skinensemble.validation import fit_key
 from skinensemble.voting._ballots import check_ballots
 from skinensemble.voting._base import VotingRule
 from skinensemble.voting._checks import check_committee, check_training
@@ -116,12 +117,13 @@ def _default():
 
 
 def _weights_for(estimator, weight: np.ndarray) -> dict[str, np.ndarray]:
-    if not has_fit_parameter(estimator, "sample_weight"):
+    key = fit_key(estimator, "sample_weight")
+    if key is None:
         why, remedy = "its fit takes no sample_weight", "use one that does, or no weights"
         raise InputError(message("estimator", type(estimator).__name__, why, remedy))
     # A mean of 1, for regularised classifiers weigh their penalty against the sum; a sample that
     # weighs nothing is none.
-    return {"sample_weight": weight * np.count_nonzero(weight)}
+    return {key: weight * np.count_nonzero(weight)}
 
 
 def _log_ballots(ballots: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from sklearn.ensemble import RandomForestClassifier, StackingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -347,11 +348,20 @@ def test_what_stacking_cannot_learn_from():
     ballots, y = informed(3, 2)
     with pytest.raises(InputError, match=r"^y: class 1 only – a classifier needs two classes"):
         StackingVote().fit(ballots[y == 1], y[y == 1])
-    odd = make_pipeline(StandardScaler(), GaussianNB())
+    odd = make_pipeline(StandardScaler(), KNeighborsClassifier())
     with pytest.raises(
         InputError, match=r"^estimator: Pipeline.* – its fit takes no sample_weight"
     ):
         StackingVote(odd).fit(ballots, y, sample_weight=np.ones(140))
+
+
+def test_weights_reach_the_last_step_of_a_pipeline():
+    ballots, y = informed(3, 2)
+    weight = np.where(y == 1, 4.0, 1.0)
+    plain = make_pipeline(FunctionTransformer(), LogisticRegression())
+    of_pipeline = StackingVote(plain).fit(ballots, y, sample_weight=weight)
+    alone = StackingVote(LogisticRegression()).fit(ballots, y, sample_weight=weight)
+    np.testing.assert_allclose(of_pipeline.combine(ballots), alone.combine(ballots), rtol=1e-12)
 
 
 # All of them
