@@ -17,16 +17,7 @@ def _whole(value, least: int) -> bool:
     return whole and bool(value >= least)
 
 
-def _activation(value) -> bool:
-    if value in ("relu", "linear", "softmax", "tanh"):  # Keras loads slowly
-        return True
-    import keras
-
-    return callable(keras.activations.get(value))
-
-
 _RULES = {
-    "activation": ("the name of a Keras activation, or a function", _activation),
     "units": ("positive integers in a tuple", lambda v: all(_whole(n, 1) for n in v)),
     "dropout": ("0 ≤ dropout < 1", lambda v: 0 <= v < 1),
     "scaling": ("feature or common", lambda v: v in ("feature", "common")),
@@ -133,7 +124,7 @@ def check_params(name: str, params: dict) -> None:
         why = "these values cannot be used"
         raise InputError(message("parameters", ", ".join(wrong), why, f"see {name}'s docstring"))
     # Keras takes seconds to import, and need not be asked about the default.
-    if params.get("activation", "relu") != "relu":
+    if params.get("activation", "relu") not in ("relu", "tanh", "linear", "softmax"):
         _check_activation(params["activation"])
 
 

@@ -339,7 +339,7 @@ validation_fraction, patience, callbacks, random_state, verbose
 
     def predict(self, X):
         """Return the most probable class of each image, shape (n_samples,)."""
-        best = np.argmax(self.predict_proba(X), axis=1)
+        best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
 
     @property
@@ -374,11 +374,12 @@ validation_fraction, patience, callbacks, random_state, verbose
         return params | chosen
 
     def _check(self) -> None:
-        check_params(type(self).__name__, self._resolved())
+        params = self._resolved()
+        check_params(type(self).__name__, params)
         if not self._tunes:
-            check_idle(self.get_params(deep=False), TransferClassifier().get_params(deep=False))
+            check_idle(params, TransferClassifier().get_params())
             return
-        check_pairs(self._resolved())
+        check_pairs(params)
         if self.checkpoint is not None:
             usable_folder(self.checkpoint, "checkpoint")
 
@@ -388,9 +389,7 @@ validation_fraction, patience, callbacks, random_state, verbose
         check_labels(y)
         X = as_images(X)
         check_lengths(X, y=y, sample_weight=sample_weight, groups=groups)
-        if sample_weight is not None:
-            sample_weight = check_weights(sample_weight, y)
-        return X, sample_weight
+        return X, None if sample_weight is None else check_weights(sample_weight, y)
 
     def _own_body(self) -> BackboneFeatures | CutBody:
         return getattr(self, "body_", None) or self._body()
@@ -447,6 +446,5 @@ validation_fraction, patience, callbacks, random_state, verbose
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = False
+        tags.input_tags.two_d_array = tags.input_tags.three_d_array = False
         return tags
