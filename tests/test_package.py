@@ -203,36 +203,40 @@ def test_the_public_names_of_a_module_are_those_it_lists(module):
         assert own <= set(listed) | {"message", "first_few", "check_choice"}
 
 
-def loaded_by(code: str) -> set[str]:
-    """Top-level packages that a fresh interpreter has loaded after running the code."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport json, sys; print(json.dumps(list(sys.modules)))"],
-        env={**os.environ, "PYTHONPATH": str(ROOT.parent)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
-
-
 HEAVY = {"tensorflow", "keras", "sklearn", "scipy", "numpy", "PIL", "h5py", "matplotlib", "pandas"}
+NETWORKS = {"tensorflow", "keras", "h5py"}
+# What each must not load, nor those before it: one process runs them all.
+IMPORTS = {
+    "import skinensemble": HEAVY,
+    "dir(skinensemble); skinensemble.__version__": HEAVY,
+    "import skinensemble.exceptions, skinensemble.tables": HEAVY,
+    "import skinensemble.persistence.container": NETWORKS | {"sklearn"},
+    "import skinensemble.images": NETWORKS | {"sklearn"},
+    "from skinensemble import MajorityVote, evaluate": NETWORKS,
+    "import skinensemble.datasets": NETWORKS,
+    "from skinensemble import Cascade, load, make_cascade": NETWORKS,
+}
+RUN = """
+import json, sys
+for code in sys.argv[1:]:
+    exec(code)
+    print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
+"""
 
 
-@pytest.mark.parametrize(
-    ("code", "without"),
-    [
-        ("import skinensemble", HEAVY),
-        ("import skinensemble; dir(skinensemble); skinensemble.__version__", HEAVY),
-        ("from skinensemble import MajorityVote, evaluate", {"tensorflow", "keras", "h5py"}),
-        ("from skinensemble import Cascade, load, make_cascade", {"tensorflow", "keras", "h5py"}),
-        ("import skinensemble.images", {"tensorflow", "keras", "sklearn", "h5py"}),
-        ("import skinensemble.datasets", {"tensorflow", "keras", "h5py"}),
-        ("import skinensemble.persistence.container", {"tensorflow", "keras", "sklearn", "h5py"}),
-        ("import skinensemble.exceptions, skinensemble.tables", HEAVY),
-    ],
-)
-def test_an_import_loads_no_more_than_it_needs(code, without):
-    assert not loaded_by(code) & without
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, set[str]]:
+    """Top-level packages that a fresh interpreter has loaded after each of these."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT.parent)}
+    command = [sys.executable, "-c", RUN, *IMPORTS]
+    lines = subprocess.check_output(command, env=environment, text=True).splitlines()
+    return {code: set(json.loads(line)) for code, line in zip(IMPORTS, lines, strict=True)}
+
+
+@pytest.mark.parametrize("code", IMPORTS)
+def test_an_import_loads_no_more_than_it_needs(loaded, code):
+    assert "skinensemble" in loaded[code]
+    assert not loaded[code] & IMPORTS[code]
 
 
 def test_types_are_shipped():
