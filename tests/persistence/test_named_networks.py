@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pickle
 
 import numpy as np
@@ -73,7 +74,9 @@ def test_two_backbones_that_are_trained_whole_come_back_as_two(tmp_path):
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "cascade.h5").read_bytes()
 
 
+@functools.cache
 def fitted(kind, backbone):
+    """One that was trained; nobody changes it."""
     if kind == "frozen":
         return features(backbone).fit(IMAGES)
     return tuned(backbone, kind).fit(IMAGES, CODES)
@@ -178,7 +181,7 @@ def test_layers_of_ones_own_count_by_their_settings(kind, tmp_path):
         return build
 
     register("named", times(2.0))
-    save(fitted(kind, "named"), tmp_path / "member.h5")
+    save(fitted(kind, get_backbone("named")), tmp_path / "member.h5")
     register("named", times(2.0))
     save(load(tmp_path / "member.h5"), tmp_path / "again.h5")
     assert (tmp_path / "again.h5").read_bytes() == (tmp_path / "member.h5").read_bytes()
