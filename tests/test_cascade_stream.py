@@ -37,7 +37,7 @@ def cascade():
     X = (shade[:, None, None] + rng.integers(-50, 50, (48, 32, 32, 3))).astype(np.uint8)
     members = [
         ("one", TransferClassifier(**TINY | HEAD)),
-        ("same", TransferClassifier(**TINY | HEAD | {"units": ()})),
+        ("same", TransferClassifier(**TINY | HEAD | {"random_state": 1})),
         ("twin", TransferClassifier(**TINY | HEAD | {"backbone": "tiny_twin"})),
     ]
     stage = Stage(members, cv=2)
