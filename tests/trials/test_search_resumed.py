@@ -305,12 +305,15 @@ TELL = """
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from skinensemble.trials._records import _identity
-print(_identity(Own()), _identity(FunctionTransformer(first)))
+print(_identity(Own()), _identity(FunctionTransformer(first)), end="\\0")
 """
+# A cell of a notebook that is corrected and run again.
 CELL = """
 import linecache, sys
-linecache.cache["<cell>"] = 1, None, sys.argv[1].splitlines(True), "<cell>"
-exec(compile(sys.argv[1], "<cell>", "exec"))
+for code in sys.argv[1:]:
+    linecache.cache["<cell>"] = 1, None, code.splitlines(True), "<cell>"
+    exec(compile(code, "<cell>", "exec"))
+    exec(TELL)
 """
 
 
@@ -318,11 +321,14 @@ exec(compile(sys.argv[1], "<cell>", "exec"))
 def test_code_of_a_script_or_notebook_counts_by_its_own_lines(tmp_path, of_file):
     """With another time budget, in a line beside it, the search goes on."""
     known, path = [], tmp_path / "script.py"
-    for n, budget in ((1, 1), (1, 2), (3, 2)):
-        own = OWN.format(n=n, budget=budget)
-        path.write_text(own + TELL, encoding="utf-8")
-        how = [str(path)] if of_file else ["-c", CELL + TELL, own]
-        known.append(subprocess.check_output([sys.executable, *how], text=True))
+    codes = [OWN.format(n=n, budget=budget) for n, budget in ((1, 1), (1, 2), (3, 2))]
+    for code in codes if of_file else []:
+        path.write_text(code + TELL, encoding="utf-8")
+        known.append(subprocess.check_output([sys.executable, path], text=True))
+    if not of_file:
+        cells = [sys.executable, "-c", f"TELL = {TELL!r}{CELL}", *codes]
+        known = subprocess.check_output(cells, text=True).split("\0")
+        assert len(known) == 3 + 1
     assert "None" not in known[0]
     assert known[0] == known[1] != known[2]
 
