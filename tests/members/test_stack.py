@@ -153,7 +153,7 @@ def test_the_penalty_and_the_steps_are_those_of_keras(data, monkeypatch):
 def test_side_by_side_is_as_if_alone(data, options):
     """Of equal length, so that batches are the same; no dropout, whose masks are shared."""
     X, y = data
-    parts = parts_of(len(y), (150, 150, 150))
+    parts = parts_of(len(y), (150, 150))
     head = DenseHead(**HEAD | options)
     together = head.fit_each(X, y, parts)
     # Batch normalisation cancels the bias before it, which Adam then moves by rounding errors.
@@ -186,7 +186,7 @@ def test_with_patience_or_callbacks_they_are_trained_one_by_one(data, options):
     X, y = data
     # Both of 160 rows of room: alone they share a network.
     parts, lesions = parts_of(len(y), (150, 140)), np.arange(len(y)) // 2
-    head = DenseHead(**HEAD | options)
+    head = DenseHead(**HEAD | {"epochs": 4} | options)
     weight = np.linspace(0.5, 1.5, len(y))
     for one, rows in zip(
         head.fit_each(X, y, parts, groups=lesions, sample_weight=weight), parts, strict=True
@@ -215,7 +215,7 @@ def test_no_more_networks_are_kept_than_their_features_are_worth(data, monkeypat
         DenseHead(**HEAD | {"units": (units,), "epochs": 1}).fit(*data)
     assert len(_stack._cache()) == 2
     monkeypatch.setattr(_stack, "_MOST_BYTES", 0)
-    DenseHead(**HEAD | {"epochs": 1}).fit(*data)
+    DenseHead(**HEAD | {"units": (4,), "epochs": 1}).fit(*data)
     assert not _stack._cache()
 
 
