@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 # Two cores are shared with TensorFlow's threads: a slow example says nothing about the code.
-settings.register_profile("suite", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("suite", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("suite")
 # Of small matrices, too: threads of OpenBLAS that wait for a core of a busy machine make a fit of
 # milliseconds one of seconds. NumPy reads it when it is imported, which is later.
