@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import re
 import shutil
 
@@ -24,21 +26,27 @@ def search_args(folder, tiny_backbone) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def searched(search_args, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("search") / "found"
-    assert main([*search_args, "--quiet", "--output", str(folder)]) == 0
-    return folder
+def loud(search_args, tmp_path_factory):
+    """The folder of a search, and what it said on both streams."""
+    folder = tmp_path_factory.mktemp("search") / "new" / "found"
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert main([*search_args, "--output", str(folder)]) == 0
+    return folder, out.getvalue(), err.getvalue()
 
 
-def test_search_shows_saves_and_judges(search_args, tmp_path, capsys):
-    folder = tmp_path / "new" / "found"
-    assert main([*search_args, "--output", str(folder)]) == 0
-    streams = capsys.readouterr()
-    assert streams.out.startswith("3 candidates by neg_log_loss, higher is better (")
-    assert "Committee by greedy selection: " in streams.out
-    assert f"Saved {folder / 'cascade.h5'}: trained on " in streams.out
-    assert "kept aside" in streams.out and "Diagnosis: all types" in streams.out
-    assert " 33 %  cli_tiny, units=8x4: neg_log_loss -" in streams.err
+@pytest.fixture(scope="module")
+def searched(loud):
+    return loud[0]
+
+
+def test_search_shows_saves_and_judges(loud):
+    folder, out, err = loud
+    assert out.startswith("3 candidates by neg_log_loss, higher is better (")
+    assert "Committee by greedy selection: " in out
+    assert f"Saved {folder / 'cascade.h5'}: trained on " in out
+    assert "kept aside" in out and "Diagnosis: all types" in out
+    assert " 33 %  cli_tiny, units=8x4: neg_log_loss -" in err
     assert {file.name for file in folder.iterdir()} == {
         *("trials", "search.json", "leaderboard.csv", "leaderboard.png", "cascade.h5"),
     }
