@@ -161,7 +161,7 @@ def test_building_leaves_the_random_generators_alone(fails):
     keras.utils.set_random_seed(5)
     backbone = _register(build)
     if fails:
-        with pytest.raises(RuntimeError, match="on purpose"):
+        with pytest.raises(InputError, match="RuntimeError: on purpose"):
             backbone.build(weights=None)
     else:
         backbone.build(weights=None)
