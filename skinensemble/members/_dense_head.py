@@ -241,13 +241,17 @@ class DenseHead(ClassifierMixin, BaseEstimator):
     def model_(self):
         """A new Keras model from features to probabilities."""
         check_is_fitted(self)
-        model = build_head(self, self.n_features_in_, len(self.classes_), seed=None)
+        model = build_head(self._as_fitted(), self.n_features_in_, len(self.classes_), seed=None)
         model.set_weights(self.weights_)
         return model
 
+    def _as_fitted(self) -> DenseHead:
+        """Return a clone with the layers that were fitted, whatever was set since."""
+        return clone(self).set_params(**self._layers)
+
     def _dump(self, out):
         # Callbacks and seeds that are objects matter to the training alone.
-        keep = clone(self).set_params(callbacks=None)
+        keep = self._as_fitted().set_params(callbacks=None)
         if not isinstance(keep.random_state, (int, np.integer, type(None))):
             keep.random_state = None
         finite = all(np.isfinite(values).all() for values in self.history_.values())
@@ -272,6 +276,7 @@ class DenseHead(ClassifierMixin, BaseEstimator):
             raise state.fault("params.activation", "not the name of an activation")
         shapes = self._shapes()
         self.weights_ = _frozen(state.arrays("weights", shapes, ["float32"] * len(shapes)))
+        self._layers = _layers(self)
 
     def _shapes(self) -> list[tuple[int, ...]]:
         """Return the shapes of the weights, layer by layer."""
@@ -301,7 +306,12 @@ def _train(heads, parts, X, y, weight, groups) -> None:
     )
     for head, part, head.history_ in zip(heads, stack, histories, strict=True):
         head.weights_ = _frozen(fold_scaling(part.weights, part.mean, part.scale))
+        head._layers = _layers(head)
         _refuse_diverged(head)
+
+
+def _layers(head) -> dict:
+    return {name: getattr(head, name) for name in ("units", "batch_normalization", "activation")}
 
 
 def _frozen(weights) -> tuple[np.ndarray, ...]:

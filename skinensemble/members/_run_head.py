@@ -56,7 +56,8 @@ def run_heads(heads: list, rows: np.ndarray) -> list[np.ndarray]:
 def _runner(head):
     weights, runner = _runners.get(head, (None, None))
     if weights is not head.weights_:
-        runner = _Plain(head) if head.activation in _OWN else head.model_
+        known = head._layers["activation"] in _OWN
+        runner = _Plain(head.weights_, **head._layers) if known else head.model_
         _runners[head] = head.weights_, runner
     return runner
 
@@ -71,10 +72,10 @@ class _Plain:
         after the last. The kernels of heads that were asked together lie beside each other.
     """
 
-    def __init__(self, head):
-        kernel, *others = (weight.astype(np.float64) for weight in head.weights_)
+    def __init__(self, weights, **layers):
+        kernel, *others = (weight.astype(np.float64) for weight in weights)
         self.place = kernel, 0, kernel.shape[1]
-        self._steps = list(_after_first(head, iter(others)))
+        self._steps = list(_after_first(iter(others), **layers))
 
     def finish(self, product: np.ndarray) -> np.ndarray:
         """Return the probabilities for products of rows with the first kernel."""
@@ -83,13 +84,13 @@ class _Plain:
         return product.astype(np.float32)
 
 
-def _after_first(head, weights):
+def _after_first(weights, units, batch_normalization, activation):
     """Yield what follows the product with the first kernel."""
-    for _ in head.units:
+    for _ in units:
         yield partial(np.add, next(weights))
-        if head.batch_normalization:
+        if batch_normalization:
             yield partial(_normalise, *(next(weights) for _ in range(4)))
-        yield _OWN[head.activation]
+        yield _OWN[activation]
         yield partial(_multiply, next(weights))
     yield partial(np.add, next(weights))
     yield _softmax

@@ -77,8 +77,9 @@ def train_side_by_side(head, parts, X, batch_size, seed, *, callbacks=(), valida
         Weighted cross-entropy ("loss") and accuracy of each epoch.
     """
     shape = Shape.of(parts, batch_size)
-    ends = X.shape[1], len(parts[0].weights[-1])
-    key, stack = _compiled(head, len(parts), _roomy(len(X)), *ends, shape.steps)
+    sizes = len(parts), _roomy(len(X)), X.shape[1], len(parts[0].weights[-1])
+    of_batches = shape.steps, shape.width, len(validation[0]) if validation else 0
+    key, stack = _compiled(head, sizes, of_batches)
     _start(stack, head.learning_rate, X, parts, seed)
     with arguments(parts, shape, seed, int(head.epochs)) as batches:
         history = stack.fit(
@@ -107,17 +108,22 @@ def _roomy(n_samples: int) -> int:
     return -(-n_samples // step) * step
 
 
-def _compiled(head, n_heads: int, n_samples: int, n_features: int, n_classes: int, steps: int):
-    """Return its key and a network, from a small cache: to trace one takes a second."""
+def _compiled(head, sizes: tuple[int, int, int, int], batches: tuple[int, int, int]):
+    """Return its key and a network, from a small cache: to trace one takes a second.
+
+    Of the sizes are heads, samples, features and classes; of the batches those of a call, rows of a
+    head in one, and rows of the validation.
+    """
     import keras
 
-    shape = n_heads, n_samples, n_features, n_classes
-    key = repr((shape, head.units, head.dropout, head.batch_normalization, head.activation))
-    key += repr((head.l2, steps))
+    (n_heads, _, _, n_classes), (steps, *_) = sizes, batches
+    key = repr((sizes, head.units, head.dropout, head.batch_normalization, head.activation))
+    # Traced for batches of another size as well, it would add up in another order.
+    key += repr((head.l2, batches))
     # Taken out while it is trained, for a callback may train another.
     stack = _cache().pop(key, None)
     if stack is None:
-        stack = _build(head, *shape)
+        stack = _build(head, *sizes)
         stack.compile(
             penalised_adam_class()(head.learning_rate, head.l2),
             # Weights are divided by the size of the batch already, of each head its own.

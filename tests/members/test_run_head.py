@@ -6,6 +6,7 @@ import pytest
 from skinensemble.engines import run_small
 from skinensemble.members import DenseHead, _run_head
 from skinensemble.members._run_head import run_heads
+from skinensemble.persistence import load, save
 
 HEADS = [
     {"units": ()},
@@ -71,6 +72,19 @@ def test_a_head_that_is_fitted_again_answers_anew(heads):
     np.testing.assert_allclose(again.predict_proba(X), run_small(again.model_, X), atol=1e-6)
     with pytest.raises(ValueError, match="read-only"):
         again.weights_[0][0] = 1
+
+
+def test_what_is_set_after_the_fit_waits_for_the_next(tmp_path):
+    y, X = np.arange(90) % 3, features(90)
+    other = {"units": (), "batch_normalization": True, "activation": "tanh"}
+    head = DenseHead(epochs=1, random_state=0).fit(X, y)
+    before = head.predict_proba(X)
+    head = DenseHead(epochs=1, random_state=0).fit(X, y).set_params(**other)
+    np.testing.assert_array_equal(head.predict_proba(X), before)
+    np.testing.assert_allclose(run_small(head.model_, X), before, atol=1e-6)
+    save(head, tmp_path / "head.h5")
+    np.testing.assert_array_equal(load(tmp_path / "head.h5").predict_proba(X), before)
+    assert head.get_params()["units"] == ()
 
 
 def test_keras_runs_what_numpy_does_not_have(heads, monkeypatch):

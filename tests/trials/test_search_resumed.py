@@ -307,6 +307,19 @@ from sklearn.preprocessing import FunctionTransformer
 from skinensemble.trials._records import _identity
 print(_identity(Own()), _identity(FunctionTransformer(first)), end="\\0")
 """
+# A script that is corrected and run again, by a process that has imported the library before.
+SCRIPT = """
+import os, runpy, sys
+import sklearn.pipeline, skinensemble.trials._records
+for code in sys.argv[2:]:
+    with open(sys.argv[1], "w") as file:
+        file.write(code + TELL)
+    if not os.fork():
+        runpy.run_path(sys.argv[1], run_name="__main__")
+        sys.stdout.flush()
+        os._exit(0)
+    assert os.wait()[1] == 0
+"""
 # A cell of a notebook that is corrected and run again.
 CELL = """
 import linecache, sys
@@ -320,15 +333,12 @@ for code in sys.argv[1:]:
 @pytest.mark.parametrize("of_file", [True, False])
 def test_code_of_a_script_or_notebook_counts_by_its_own_lines(tmp_path, of_file):
     """With another time budget, in a line beside it, the search goes on."""
-    known, path = [], tmp_path / "script.py"
     codes = [OWN.format(n=n, budget=budget) for n, budget in ((1, 1), (1, 2), (3, 2))]
-    for code in codes if of_file else []:
-        path.write_text(code + TELL, encoding="utf-8")
-        known.append(subprocess.check_output([sys.executable, path], text=True))
-    if not of_file:
-        cells = [sys.executable, "-c", f"TELL = {TELL!r}{CELL}", *codes]
-        known = subprocess.check_output(cells, text=True).split("\0")
-        assert len(known) == 3 + 1
+    run = f"TELL = {TELL!r}{SCRIPT if of_file else CELL}"
+    given = [tmp_path / "script.py"] if of_file else []
+    told = subprocess.check_output([sys.executable, "-c", run, *given, *codes], text=True)
+    known = told.split("\0")
+    assert len(known) == 3 + 1
     assert "None" not in known[0]
     assert known[0] == known[1] != known[2]
 
