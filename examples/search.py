@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--data", help="folder of HAM10000; without it lesions are drawn")
-    parser.add_argument("--backbones", nargs="+", default=["vgg16"], metavar="NAME")
+    parser.add_argument("--backbones", nargs="+", default=["mobilenet_v2_035"], metavar="NAME")
     parser.add_argument("--weights", nargs="*", default=[], metavar="NAME=PATH")
     parser.add_argument("--frozen", action="store_true", help="heads only, which take seconds")
     parser.add_argument("--store", help="folder that keeps features between runs")
