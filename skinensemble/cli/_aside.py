@@ -128,18 +128,34 @@ def hold_out(data: Data, args: argparse.Namespace) -> tuple[Data, Data | None]:
     import numpy as np
     from sklearn.model_selection import StratifiedGroupKFold
 
-    from skinensemble.validation import check_groups, check_labels, lesion_folds
+    from skinensemble.identity import group_copies
+    from skinensemble.validation import check_groups, check_labels
 
     if args.hold_out == 0:
         return data, None
     classes, encoded = check_labels(data.target)
-    lesions = check_groups(data.groups, encoded, classes)
-    lesions = np.arange(len(encoded)) if lesions is None else lesions
+    # Copies that fell on either side would be learnt from and judged on.
+    groups = check_groups(data.groups, encoded, classes)
+    lesions = np.asarray(group_copies(data.images, encoded, groups))
+    _, first, lesion = np.unique(lesions, return_index=True, return_inverse=True)
+    if data.groups is None:
+        lesions = first[lesion]  # by their order, whatever the images hold
     k = max(2, round(1 / args.hold_out))
-    lesion_folds(encoded, lesions, k, classes=classes)  # refuses classes that are too rare
+    _refuse_rare(classes, np.bincount(encoded[first]), k, args.hold_out)
     folds = StratifiedGroupKFold(k, shuffle=True, random_state=args.seed)
     train, test = next(folds.split(encoded, encoded, lesions))
     return data.part(train), data.part(test)
+
+
+def _refuse_rare(classes, n_lesions, k: int, share: float) -> None:
+    """Refuse a class of which not every fold can have a lesion."""
+    from skinensemble.exceptions import InputError, message
+
+    rarest, n = n_lesions.argmin(), n_lesions.min()
+    if n < k:
+        why = f"it keeps one of {k} folds of lesions aside, and {classes[rarest]} has {n}"
+        remedy = f"pass --hold-out {1 / n:.2g}, or 0" if n > 1 else "pass --hold-out 0"
+        raise InputError(message("--hold-out", share, why, remedy))
 
 
 def judge_aside(cascade, test: Data, args: argparse.Namespace) -> None:

@@ -148,7 +148,10 @@ class VerdictCsv:
         return line
 
     def _header(self) -> list[str]:
-        header = ["file", "status", *_VERDICT, *(f"p_{label}" for label in self._labels)]
+        header = ["file", "status", *_VERDICT]
+        header += [
+            f"p_type_{one}" if f"p_{one}" in _ESTIMATED else f"p_{one}" for one in self._labels
+        ]
         if self._early:
             header = [f"{one}_estimate" if one in _ESTIMATED else one for one in header]
         for stage, names in self._members.items():

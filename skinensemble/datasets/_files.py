@@ -13,11 +13,14 @@ from skinensemble.exceptions import DatasetError, first_few, message
 
 __all__ = ["FORMATS", "ImageIndex", "Match", "absolute", "as_folder", "entries_of", "names_of"]
 
-FORMATS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+FORMATS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 """Endings of the image files that the library reads."""
 
 _REFUSED = frozenset(
-    {".gif", ".heic", ".heif", ".avif", ".jp2", ".dcm", ".dicom", ".svg", ".eps", ".psd"}
+    {
+        *(".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".dcm", ".dicom"),
+        *(".svg", ".eps", ".psd", ".dng", ".nef", ".cr2", ".cr3", ".arw"),
+    }
 )
 # Masks which the ISIC archive ships beside its images, under the same ids.
 _MASKS = ("_segmentation", "_superpixels")

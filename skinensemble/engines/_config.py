@@ -69,7 +69,7 @@ def set_config(*, engine: str | None = None, precision: str | None = None) -> No
     --------
     >>> set_config(engine="keras")
     """
-    _process.update(_checked(engine, precision))
+    _process.update(_checked(engine, precision, _process))
 
 
 @contextmanager
@@ -87,7 +87,8 @@ def config_context(*, engine: str | None = None, precision: str | None = None) -
     ...     get_config()["engine"]
     'keras'
     """
-    token = _context.set((_context.get() or {}) | _checked(engine, precision))
+    given = _checked(engine, precision, get_config())
+    token = _context.set((_context.get() or {}) | given)
     try:
         yield
     finally:
@@ -114,9 +115,9 @@ def _run(
         _context.reset(token)
 
 
-def _checked(engine: str | None, precision: str | None) -> dict[str, str]:
-    """Return what was given, once it is clear that it can be had beside what is in force."""
+def _checked(engine: str | None, precision: str | None, before: dict[str, str]) -> dict[str, str]:
+    """Return what was given, once it is clear that it can be had beside what was chosen before."""
     pairs = {"engine": engine, "precision": precision}.items()
     given = {name: value for name, value in pairs if value is not None}
-    check_engine(**get_config() | given)
+    check_engine(**before | given)
     return given

@@ -58,7 +58,7 @@ def check_engine(engine: str, precision: str) -> None:
     check_choice("precision", precision, PRECISIONS)
     if precision == "bfloat16" and engine == "keras":
         why = "Keras runs frozen networks in float32"
-        remedy = 'pass engine="openvino" as well'
+        remedy = 'pass engine="openvino" or precision="float32" as well'
         raise InputError(message("precision", repr(precision), why, remedy))
     if precision == "bfloat16":
         check_bfloat16()

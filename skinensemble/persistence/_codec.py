@@ -31,6 +31,13 @@ __all__ = [
     "load_weights",
 ]
 
+# Arrays of a stage lie beside those of its members, which may have any name.
+_TAKEN = frozenset(
+    {
+        *("folds", "targets", "ballots", "lesions", "digests", "lesion_digests", "certified"),
+        *("sample_weight", "shares"),
+    }
+)
 TYPES = {
     "BackboneFeatures": "skinensemble.features",
     "CalibratedVote": "skinensemble.voting",
@@ -116,7 +123,7 @@ class Writer:
 
 
 def _is_plain(name: str) -> bool:
-    return name.isidentifier() and name.isascii()
+    return name.isidentifier() and name.isascii() and name not in _TAKEN
 
 
 class State:

@@ -79,7 +79,7 @@ def dump(estimator, out) -> dict:
         return {"type": kind, "estimator": out.estimator("frozen", estimator.estimator)}
     from skinensemble.persistence._codec import dump_feature_names, dump_params
 
-    fitted = {}
+    fitted, turned = {}, []
     for attribute, axes in _STATE[kind][1].items():
         value = getattr(estimator, attribute, None)
         if value is None:
@@ -90,11 +90,16 @@ def dump(estimator, out) -> dict:
         elif axes == "int":
             fitted[attribute] = int(value)
         else:
-            fitted[attribute] = out.array(attribute, _storable(np.asarray(value), axes))
+            array = _storable(np.asarray(value), axes)
+            fitted[attribute] = out.array(attribute, array)
+            turned += [attribute] if array.flags.fnc else []
     defaults = dump_params(type(estimator)())
     # Only what was chosen: the next version may not know the other parameters any more.
     params = {k: v for k, v in dump_params(estimator).items() if v != defaults[k]}
-    return {"type": kind, "params": params, "fitted": fitted, **dump_feature_names(estimator)}
+    described = {"type": kind, "params": params, "fitted": fitted}
+    # Columns first: in another order of memory products add up in another order.
+    described |= {"columns_first": turned} if turned else {}
+    return described | dump_feature_names(estimator)
 
 
 def load(kind: str, state):
@@ -123,6 +128,12 @@ def load(kind: str, state):
         raise state.fault("fitted", "classes and coefficients do not agree")
     if estimator.n_features_in_ != d:
         raise state.fault("fitted.n_features_in_", f"{estimator.n_features_in_} is not {d}")
+    for attribute in state.raw("columns_first", list) if state.keys() & {"columns_first"} else []:
+        if attribute not in attributes:
+            raise state.fault("columns_first", f"{attribute!r:.40} is no array of it")
+        setattr(estimator, attribute, np.asfortranarray(getattr(estimator, attribute)))
+    if kind == "LinearDiscriminantAnalysis":  # which its transform asks for
+        estimator._max_components = estimator.n_components or min(k - 1, d)
     load_feature_names(estimator, state)
     return estimator
 

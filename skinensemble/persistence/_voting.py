@@ -32,13 +32,38 @@ def dump(rule, out) -> dict:
         remedy = f'call register_voting_rule("a_name", {kind.__name__}) before save and load'
         why = "the file stores rules by registered name"
         raise InputError(message("voting rule", kind.__name__, why, remedy))
-    params = rule.get_params(deep=False)
-    fitted = {
-        attribute: out.array(attribute, np.asarray(value))
+    params, fresh = rule.get_params(deep=False), resolve_voting_rule(name)
+    arrays = {
+        attribute: _storable(f"{name}.{attribute}", value, _is_fitted(fresh, attribute))
         for attribute, value in vars(rule).items()
         if attribute not in params
     }
-    return {"type": _PREFIX + name, "params": dump_params(rule), "fitted": fitted}
+    flags = [attribute for attribute, array in arrays.items() if array.dtype == bool]
+    fitted = {attribute: out.array(attribute, array) for attribute, array in arrays.items()}
+    described = {"type": _PREFIX + name, "params": dump_params(rule), "fitted": fitted}
+    return described | ({"flags": flags} if flags else {})
+
+
+def _is_fitted(fresh, attribute: str) -> bool:
+    """Tell whether a name is one of an attribute that only a fit gives to a rule."""
+    plain = attribute.isidentifier() and attribute.endswith("_")
+    return plain and not hasattr(fresh, attribute)
+
+
+def _storable(which: str, value, named: bool) -> np.ndarray:
+    from skinensemble.exceptions import InputError, message
+
+    why = "" if named else "not the name of what only a fit gives it"
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+            why = "not made of finite numbers"
+    except ValueError:  # such as a list of arrays that are not of one length
+        why = "no array"
+    if why:
+        remedy = "keep it as a finite array, under a name that ends in _"
+        raise InputError(message("voting rule", which, why, remedy))
+    return array
 
 
 def load(kind: str, state):
@@ -53,9 +78,12 @@ def load(kind: str, state):
     rule = resolve_voting_rule(name)
     load_params(rule, state)
     fitted = state.nested("fitted")
+    # Arrays of True and False are kept as numbers.
+    flags = state.raw("flags", list) if state.keys() & {"flags"} else []
     for attribute in sorted(fitted.keys()):
-        if not (attribute.isidentifier() and attribute.endswith("_")) or hasattr(rule, attribute):
+        if not _is_fitted(rule, attribute):
             raise fitted.fault(attribute, "not the name of a fitted attribute")
         value = fitted.array(attribute)
+        value = value.astype(bool) if attribute in flags else value
         setattr(rule, attribute, value if value.ndim else value.item())
     return rule

@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from skinensemble import CalibratedVote, ThresholdVote, load
 from skinensemble.cascade._decide import _is_calibrated
 from skinensemble.cli import main
+from skinensemble.cli._results import VerdictCsv
 from skinensemble.exceptions import InputError, ModelFileError
 from skinensemble.voting import resolve_voting_rule
 
@@ -521,3 +523,20 @@ def test_an_estimated_prevalence_cannot_be_resumed(model, images, tmp_path, caps
     args = ["predict", str(model), *images, "--output", str(tmp_path / "r.csv")]
     assert main([*args, "--resume", "--prevalence", "estimate"]) == 2
     assert "the images that are left suggest another prevalence" in capsys.readouterr().err
+
+
+def test_no_two_columns_have_one_name(tmp_path):
+    """Whose classes are called malignant and diagnosis."""
+    stage = SimpleNamespace(named_members_={"one": None})
+    cascade = SimpleNamespace(
+        classes_=["diagnosis", "malignant", "nv"], triage_=stage, diagnosis_=stage
+    )
+    table = VerdictCsv(tmp_path / "r.csv", cascade)
+    row = {"file": "a.jpg", "status": "ok", "verdict": "malignant", "p_malignant": 0.8}
+    table.add(row | {"probabilities": {"diagnosis": 0.0, "malignant": 1.0, "nv": 0.0}})
+    table.close()
+    (found,) = read(tmp_path / "r.csv")
+    assert (found["p_malignant"], found["p_type_malignant"], found["p_nv"]) == ("0.8", "1.0", "0.0")
+    with (tmp_path / "r.csv").open() as file:
+        header = file.readline().split(",")
+    assert len(header) == len(set(header)) and "p_type_diagnosis" in header

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import shutil
+from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
@@ -99,6 +100,31 @@ def test_hold_out_keeps_whole_lesions_and_is_the_benchmark_split(train_args):
     np.testing.assert_array_equal(test.groups, data.groups[rows])
 
 
+@pytest.mark.filterwarnings("ignore::skinensemble.exceptions.UngroupedWarning")
+@pytest.mark.parametrize("grouped", [True, False])
+def test_copies_are_kept_aside_together(train_args, grouped):
+    args = parse(*train_args)
+    data = load_data(args)
+    n = len(data.target)
+    twice = data.part(np.arange(2 * n) % n)
+    twice = replace(twice, groups=twice.groups if grouped else None)
+    train, test = hold_out(twice, args)
+    seen = set(train.images.digests)
+    assert len(test.target) and not seen & set(test.images.digests)
+    alone = replace(data, groups=data.groups if grouped else None)
+    assert len(hold_out(alone, args)[1].target) == pytest.approx(len(test.target) / 2, abs=4)
+
+
+@pytest.mark.filterwarnings("ignore::skinensemble.exceptions.UngroupedWarning")
+def test_what_is_split_by_hand_is_split_alike(train_args):
+    args = parse(*train_args)
+    data = replace(load_data(args), groups=None)
+    _, test = hold_out(data, args)
+    folds = StratifiedGroupKFold(4, shuffle=True, random_state=0)
+    _, rows = next(folds.split(data.target, data.target, np.arange(len(data.target))))
+    np.testing.assert_array_equal(test.images.names, np.asarray(data.images.names)[rows])
+
+
 @pytest.mark.parametrize(
     ("extra", "text"),
     [
@@ -108,7 +134,11 @@ def test_hold_out_keeps_whole_lesions_and_is_the_benchmark_split(train_args):
         (["--malignant", "mel,melanoma"], r"--malignant: melanoma – the data have akiec, bcc"),
         (["--min-sensitivity", "0.99"], r"certificate: .*malignant lesions cannot prove it"),
         (["--split", "train"], r"option: --split – the data are read as folder"),
-        (["--hold-out", "0.01"], r"folds: --folds 100"),
+        (
+            ["--hold-out", "0.01"],
+            r"--hold-out: 0.01 – it keeps one of 100 folds of lesions aside, and akiec has 10 – "
+            r"pass --hold-out 0\.1, or 0",
+        ),
         (["--format", "isic"], r"--groundtruth: not given"),
         (["--format", "ham10000"], r"option: --lesions – the data are read as ham10000"),
         (["--format", "dermamnist", "--lesions", ""], r"DermaMNIST: .*no such file"),

@@ -15,7 +15,9 @@ from skinensemble.datasets import (
     load_image_folder,
     load_isic,
 )
+from skinensemble.datasets._files import FORMATS
 from skinensemble.exceptions import DatasetError, InputError
+from skinensemble.images._headers import _EXTENSIONS
 
 
 @pytest.fixture
@@ -40,6 +42,16 @@ def test_folders_are_classes(own):
     images, target = load_image_folder(own, return_X_y=True)
     assert images.tolist() == bunch.images.tolist()
     assert target.tolist() == bunch.target.tolist()
+
+
+def test_a_folder_holds_all_that_can_be_read(tmp_path):
+    assert set(_EXTENSIONS) == FORMATS
+    touch(tmp_path / "mel", ["a.jfif", "b.JPE", "c.jxl"])
+    touch(tmp_path / "nv", ["d.png"])
+    with pytest.raises(DatasetError, match=r"c\.jxl"):
+        load_image_folder(tmp_path)
+    (tmp_path / "mel" / "c.jxl").unlink()
+    assert len(load_image_folder(tmp_path).images) == 3
 
 
 EXPECTED = ["p5", "p5", "p6", "p6", "p1", "p1", "p2", "p2", "p4", "p3", "p3", "p4"]

@@ -91,6 +91,14 @@ def test_openvino_that_is_missing_is_named_with_its_command(monkeypatch, precisi
         set_config(precision="bfloat16")
 
 
+def test_what_is_for_the_process_is_judged_without_the_context():
+    """Else a precision would be left behind by an engine that is not."""
+    text = r"Keras runs frozen networks in float32 – pass engine=\"openvino\" or precision="
+    with config_context(engine="auto"), pytest.raises(InputError, match=text):
+        set_config(precision="bfloat16")
+    assert get_config() == KERAS
+
+
 def test_openvino_that_is_too_old(monkeypatch):
     monkeypatch.setattr("openvino.__version__", "2024.6.0-17404-4c0f47d2335")
     text = r"openvino 2024\.6\.0.* – 2026\.1 or newer is needed – pip install --upgrade .*\[fast\]"

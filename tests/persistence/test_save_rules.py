@@ -20,9 +20,12 @@ from skinensemble import (
     StackingVote,
     Stage,
     ThresholdVote,
+    VotingRule,
     WeightedMajorityVote,
     list_voting_rules,
     load,
+    register_voting_rule,
+    voting,
 )
 from skinensemble.exceptions import InputError, ModelFileError
 from skinensemble.persistence import save as save_fitted
@@ -50,6 +53,49 @@ def test_a_rule_comes_back_as_it_was(name, tmp_path):
     again = clone(back).fit(*informed(4, n_classes))
     np.testing.assert_array_equal(again.combine(ballots), rule.combine(ballots))
     assert save(back, tmp_path / "again.h5") == save(rule, tmp_path / "rule.h5")
+
+
+class Keeping(VotingRule):
+    """The mean of some members."""
+
+    never_ = None
+
+    def combine(self, ballots):
+        return ballots[:, self.kept_].mean(axis=1)
+
+
+@pytest.fixture
+def keeping(monkeypatch):
+    monkeypatch.setattr(voting, "_RULES", dict(voting._RULES))
+    register_voting_rule("keeping", Keeping)
+
+
+def test_a_mask_of_a_rule_of_ones_own_comes_back_as_a_mask(keeping, tmp_path):
+    ballots, _ = informed(4, 3)
+    rule = Keeping()
+    rule.kept_ = np.array([True, False, True, True])
+    save(rule, tmp_path / "rule.h5")
+    back = load(tmp_path / "rule.h5")
+    assert back.kept_.dtype == bool
+    np.testing.assert_array_equal(back.combine(ballots), rule.combine(ballots))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("_w", [1.0, 2.0], "not the name of what only a fit gives it"),
+        ("never_", [1.0], "not the name of what only a fit gives it"),
+        ("kept_", [-np.inf, 0.5], "not made of finite numbers"),
+        ("kept_", "text", "not made of finite numbers"),
+        ("kept_", [np.zeros(2), np.zeros(3)], "no array"),
+    ],
+)
+def test_what_no_file_could_give_back_is_refused_at_once(keeping, name, value, why, tmp_path):
+    rule = Keeping()
+    setattr(rule, name, value)
+    text = rf"^voting rule: keeping\.{name} – {why} – keep it as a finite array, under a name"
+    with pytest.raises(InputError, match=text):
+        save(rule, tmp_path / "rule.h5")
 
 
 @pytest.mark.parametrize("rule", [SoftVote, WeightedMajorityVote])
