@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skinensemble._paths import exists, expanded, is_file, is_folder
-from skinensemble.cli._screen import number
+from skinensemble.cli._screen import UsageError, number
 from skinensemble.exceptions import DatasetError, ImageReadError, InputError, first_few, message
 from skinensemble.tables import csv_bytes
 
@@ -93,7 +93,6 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--max-skipped",
         type=number("a share between 0 and 1", lambda share: 0 <= share <= 1),
-        default=0.05,
         metavar="SHARE",
         help="with --on-error skip, stop when more than this share is bad (default: 0.05)",
     )
@@ -148,13 +147,19 @@ def load_data(args: argparse.Namespace, *, fewest_classes: int = 2) -> Data:
     return data if args.join_copies is None else _join_copies(data, args.join_copies)
 
 
+def _most_skipped(args: argparse.Namespace) -> float:
+    if args.max_skipped is not None and args.on_error == "raise":
+        raise UsageError("--max-skipped is for what is skipped: add --on-error skip")
+    return 0.05 if args.max_skipped is None else args.max_skipped
+
+
 def _read(kind: str, args: argparse.Namespace, fewest_classes: int):
     from skinensemble import datasets
 
     path = args.data
     policy = {
         "on_error": args.on_error,
-        "max_skipped": args.max_skipped,
+        "max_skipped": _most_skipped(args),
         "report": args.report,
     }
     if kind == "ham10000":
@@ -251,8 +256,8 @@ def _check_loss(target, good, args: argparse.Namespace, problems) -> None:
     if len(lost):
         why = f"no image would be left of class {first_few(lost)}"
         raise DatasetError(message("data", shown, why, remedy))
-    if bad > args.max_skipped * len(good):
-        why = f"more than --max-skipped {args.max_skipped:g} of them"
+    if bad > (most := _most_skipped(args)) * len(good):
+        why = f"more than --max-skipped {most:g} of them"
         raise DatasetError(message("data", shown, why, f"{remedy}, or pass a larger one"))
     named = first_few((f"{problem.name} ({problem.problem})" for problem in problems), 5)
     text = message("left out", args.data, f"{shown}: {named}", remedy)

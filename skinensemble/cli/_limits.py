@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from skinensemble.cli._screen import duration, whole
+from skinensemble.cli._screen import UsageError, duration, whole
 
 __all__ = ["add_limit_options", "chosen_limits", "how_to_go_on"]
 
@@ -21,7 +21,6 @@ def add_limit_options(group) -> None:
     group.add_argument(
         "--min-members",
         type=whole(1),
-        default=1,
         metavar="N",
         help="with --on-member-error drop: members of a stage that must be left (default: 1)",
     )
@@ -39,9 +38,11 @@ def add_limit_options(group) -> None:
 
 def chosen_limits(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options as parameters of :func:`~skinensemble.make_cascade`."""
+    if args.min_members is not None and args.on_member_error == "raise":
+        raise UsageError("--min-members is for members that fail: add --on-member-error drop")
     return {
         "on_error": args.on_member_error,
-        "min_members": args.min_members,
+        "min_members": args.min_members or 1,
         "time_limit": args.time_limit,
         "member_time_limit": args.member_time_limit,
     }

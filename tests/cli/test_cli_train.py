@@ -133,6 +133,8 @@ def test_what_is_split_by_hand_is_split_alike(train_args):
         (["--voting", "soft", "--min-sensitivity", "0.9"], r"min_sensitivity: 0.9 – it is for "),
         (["--malignant", "mel,melanoma"], r"--malignant: melanoma – the data have akiec, bcc"),
         (["--min-sensitivity", "0.99"], r"certificate: .*malignant lesions cannot prove it"),
+        (["--min-members", "2"], r"--min-members is for .* fail: add --on-member-error drop"),
+        (["--max-skipped", "0.1"], r"--max-skipped is for what is skipped: add --on-error skip"),
         (["--split", "train"], r"option: --split – the data are read as folder"),
         (
             ["--hold-out", "0.01"],
@@ -149,7 +151,7 @@ def test_refused_before_training(train_args, tmp_path, capsys, monkeypatch, extr
     for method in ("fit", "fit_each"):
         monkeypatch.setattr(DenseHead, method, Mock(side_effect=AssertionError("trained")))
     path = tmp_path / "m.h5"
-    usage = extra[0] in ("--backbone", "--voting")
+    usage = extra[0] in ("--backbone", "--voting", "--min-members", "--max-skipped")
     assert main([*train_args, "--output", str(path), *extra]) == (2 if usage else 1)
     error = capsys.readouterr().err
     assert re.search(text, error), error
