@@ -22,15 +22,15 @@ def test_what_is_tuned_beats_what_is_frozen(ham10000, imagenet_weights, tmp_path
     train, test = next(folds.split(X, y, lesions))
     weights = imagenet_weights / "mobilenet_v2_0.35_224_notop.weights.h5"
     found = {}
-    for unfreeze in (None, 0.4):
+    for unfreeze, views in ((None, {}), (0.4, {"views": 4})):
         member = TransferClassifier(
             "mobilenet_v2_035",
             weights=weights,
             image_size=128,
             unfreeze=unfreeze,
-            views=4,
             store=tmp_path,
             random_state=0,
+            **views,
         ).fit(X[train], y[train], groups=lesions[train])
         scores = member.predict_proba(X[test])[:, 1]
         found[unfreeze] = roc_auc_score(y[test] == "malignant", scores)
