@@ -23,7 +23,7 @@ def save(estimator, path: str | os.PathLike[str]) -> str:
     Parameters
     ----------
     estimator : Cascade, Stage, or a member or voting rule of a type that can be saved
-        Fitted.
+        Fitted, where there is something to learn.
     path : str or path-like
         An existing file is replaced only when the new one is complete.
 

@@ -35,7 +35,7 @@ def dump(rule, out) -> dict:
     params, fresh = rule.get_params(deep=False), resolve_voting_rule(name)
     arrays = {
         attribute: _storable(f"{name}.{attribute}", value, _is_fitted(fresh, attribute))
-        for attribute, value in vars(rule).items()
+        for attribute, value in sorted(vars(rule).items())  # as they are loaded
         if attribute not in params
     }
     flags = [attribute for attribute, array in arrays.items() if array.dtype == bool]

@@ -198,7 +198,7 @@ def read_config(path: str | os.PathLike[str], *, sha256: str | None = None) -> d
 
 
 def _parse_sha256(path: str, given: str) -> str:
-    wanted = given.strip().lower()
+    wanted = given.strip().lower() if isinstance(given, str) else ""
     if not re.fullmatch(r"[0-9a-f]{64}", wanted):
         why = f"sha256={given!r} is not 64 hex digits"
         raise ModelFileError(message("cannot load", path, why, "give what `sha256sum` prints"))

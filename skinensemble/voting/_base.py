@@ -46,6 +46,11 @@ class VotingRule(BaseEstimator, ABC):
         """Whether `fit` learns from the answers, and so knows them; a `fit` of one's own does."""
         return type(self).fit is not VotingRule.fit
 
+    def __sklearn_is_fitted__(self):
+        # What has nothing to learn is ready as it is.
+        learnt = any(name.endswith("_") and not name.startswith("__") for name in vars(self))
+        return learnt or type(self).fit is VotingRule.fit
+
     def check_params(self, n_members=None):
         """Refuse parameters that cannot work; by default there is nothing to refuse.
 

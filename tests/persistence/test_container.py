@@ -204,7 +204,7 @@ def test_sha256_is_compared_before_anything_is_parsed(saved, monkeypatch, conten
         read_container(saved, sha256="0" * 64)
 
 
-@pytest.mark.parametrize("given", ["", "abc", "0" * 63, "g" * 64])
+@pytest.mark.parametrize("given", ["", "abc", "0" * 63, "g" * 64, b"0" * 64, 5])
 def test_sha256_that_is_none(saved, given):
     with pytest.raises(ModelFileError, match=r"model\.h5 – sha256=.* is not 64 hex digits – give"):
         read_container(saved, sha256=given)

@@ -8,6 +8,7 @@ from ballots import RULES, informed, many, trained
 from codec_edits import REMOVE, change, edited, kind, put, spoil
 from committees import MALIGNANT, committee, lesion_table
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -31,10 +32,11 @@ from skinensemble.exceptions import InputError, ModelFileError
 from skinensemble.persistence import save as save_fitted
 from skinensemble.persistence._codec import Writer, encode
 from skinensemble.persistence.container import write_container
+from skinensemble.voting import resolve_voting_rule
 
 
 def save(rule, path) -> str:
-    """Write a rule alone; the public function wants something that must be fitted."""
+    """Write a rule alone, as the public function does without looking whether it is fitted."""
     out = Writer()
     root = encode(rule, out)
     config = {"versions": {}, "shared": out.shared, "root": root}
@@ -74,9 +76,11 @@ def test_a_mask_of_a_rule_of_ones_own_comes_back_as_a_mask(keeping, tmp_path):
     ballots, _ = informed(4, 3)
     rule = Keeping()
     rule.kept_ = np.array([True, False, True, True])
+    rule.count_ = 3
     save(rule, tmp_path / "rule.h5")
     back = load(tmp_path / "rule.h5")
     assert back.kept_.dtype == bool
+    assert save(back, tmp_path / "again.h5") == save(rule, tmp_path / "rule.h5")
     np.testing.assert_array_equal(back.combine(ballots), rule.combine(ballots))
 
 
@@ -96,6 +100,19 @@ def test_what_no_file_could_give_back_is_refused_at_once(keeping, name, value, w
     text = rf"^voting rule: keeping\.{name} – {why} – keep it as a finite array, under a name"
     with pytest.raises(InputError, match=text):
         save(rule, tmp_path / "rule.h5")
+
+
+@pytest.mark.parametrize("name", list_voting_rules())
+def test_a_rule_is_saved_unfitted_where_it_has_nothing_to_learn(name, tmp_path):
+    rule, ballots = resolve_voting_rule(name), many(30, 3, 2)
+    if type(rule).fit is not VotingRule.fit:
+        with pytest.raises(NotFittedError):
+            save_fitted(rule, tmp_path / "rule.h5")
+        rule.fit(*informed(3, 2))
+    save_fitted(rule, tmp_path / "rule.h5")
+    np.testing.assert_array_equal(
+        load(tmp_path / "rule.h5").combine(ballots), rule.combine(ballots)
+    )
 
 
 @pytest.mark.parametrize("rule", [SoftVote, WeightedMajorityVote])
