@@ -173,7 +173,7 @@ def _build(args: argparse.Namespace):
         resolve_voting_rule(rule)
     promised = args.min_sensitivity is not None or voting == "threshold"
     confidence = confidence_of(args, promised=promised)
-    lesions_needed(args.min_sensitivity or 0.95, confidence)
+    lesions_needed(0.95 if args.min_sensitivity is None else args.min_sensitivity, confidence)
     if args.refer is not None:
         resolve_referral(args.refer)
     refuse_idle(args, ("views", "checkpoint"), [args.unfreeze])
@@ -196,6 +196,7 @@ def _build(args: argparse.Namespace):
         **chosen_limits(args),
         **{name: value for name, value in given.items() if value is not None},
     )
+    cascade.diagnosis.tolerance().check(len(cascade.diagnosis.members))
     # The heads say nothing by themselves: a line for each shows that something goes on.
     lines = int(not args.quiet)
     if args.unfreeze in (None, 0):

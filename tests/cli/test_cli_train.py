@@ -178,6 +178,8 @@ def test_who_names_diagnoses_otherwise_says_which_are_malignant(
         *(["--weights", "vgg16"], ["--hold-out", "0.7"], ["--malignant", "mel,,bcc"]),
         *(["--seed", "-1"], ["--image-size", "0"], ["--folds", "1"], ["--views", "9"]),
         *(["--min-members", "0"], ["--epochs", "0"], ["--max-skipped", "nan"]),
+        ["--min-sensitivity", "0"],
+        ["--on-member-error", "drop", "--min-members", "9"],
         *(["--join-copies", "2"], ["--join-copies", "1"], ["--seed", str(2**32)]),
     ],
 )
