@@ -129,7 +129,7 @@ def load(kind: str, state):
     if estimator.n_features_in_ != d:
         raise state.fault("fitted.n_features_in_", f"{estimator.n_features_in_} is not {d}")
     for attribute in state.raw("columns_first", list) if state.keys() & {"columns_first"} else []:
-        if attribute not in attributes:
+        if not isinstance(attribute, str) or attributes.get(attribute) in (None, "int", "labels"):
             raise state.fault("columns_first", f"{attribute!r:.40} is no array of it")
         setattr(estimator, attribute, np.asfortranarray(getattr(estimator, attribute)))
     if kind == "LinearDiscriminantAnalysis":  # which its transform asks for

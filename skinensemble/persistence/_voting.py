@@ -80,10 +80,17 @@ def load(kind: str, state):
     fitted = state.nested("fitted")
     # Arrays of True and False are kept as numbers.
     flags = state.raw("flags", list) if state.keys() & {"flags"} else []
-    for attribute in sorted(fitted.keys()):
+    names = sorted(fitted.keys())
+    odd = [one for one in flags if one not in names]
+    if odd:
+        raise state.fault("flags", f"{odd[0]!r:.40} is no array of it")
+    for attribute in names:
         if not _is_fitted(rule, attribute):
             raise fitted.fault(attribute, "not the name of a fitted attribute")
         value = fitted.array(attribute)
-        value = value.astype(bool) if attribute in flags else value
+        if attribute in flags:
+            if not np.isin(value, (0, 1)).all():
+                raise fitted.fault(attribute, "not made of True and False")
+            value = value.astype(bool)
         setattr(rule, attribute, value if value.ndim else value.item())
     return rule

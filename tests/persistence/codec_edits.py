@@ -151,6 +151,10 @@ CASCADE: dict[str, Edit] = {
     "a Keras layer for a member": put(f"{TRIAGE}/members/0/1", BUILTIN),
     "a Keras layer for a parameter": put(f"{LINEAR}/params/class_weight", BUILTIN),
     "os.system for a parameter": put(f"{LINEAR}/params/solver", "os.system"),
+    **{
+        f"columns first {odd!r}": put(f"{LINEAR}/columns_first", [odd])
+        for odd in ("n_features_in_", "classes_", "C", 3, ["coef_"])
+    },
     "URL for an array": put(f"{LINEAR}/fitted/coef_", {"array": "https://example.org/w.h5"}),
     "path for an array": put(f"{LINEAR}/fitted/coef_", {"array": "/etc/passwd"}),
     "path beside an array": put(f"{LINEAR}/fitted/coef_", {"array": COEF, "path": "/etc/passwd"}),

@@ -85,6 +85,25 @@ def test_a_mask_of_a_rule_of_ones_own_comes_back_as_a_mask(keeping, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("flags", "kept", "text"),
+    [
+        (["others_"], [1, 0], r"flags – 'others_' is no array of it"),
+        ([["kept_"]], [1, 0], r"flags – \['kept_'\] is no array of it"),
+        (["kept_"], [3, 7], r"kept_ – not made of True and False"),
+    ],
+)
+def test_a_file_that_says_something_else_of_a_mask_is_refused(keeping, flags, kept, text, tmp_path):
+    rule = Keeping()
+    rule.kept_ = np.array(kept)
+    out = Writer()
+    root = encode(rule, out) | {"flags": flags}
+    config = {"versions": {}, "shared": out.shared, "root": root}
+    write_container(tmp_path / "rule.h5", config, out.arrays)
+    with pytest.raises(ModelFileError, match=text):
+        load(tmp_path / "rule.h5")
+
+
+@pytest.mark.parametrize(
     ("name", "value", "why"),
     [
         ("_w", [1.0, 2.0], "not the name of what only a fit gives it"),
